@@ -1,0 +1,110 @@
+// Helper processes of our own program, spoken to over a socket pair in frames. Codec children and
+// embedding children are such processes: the parent asks, the child answers, and a child that
+// dies, hangs or grows too large costs its parent one error.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace msearch {
+
+// One message: a small JSON value, any number of binary parts, at most one file descriptor.
+struct Frame {
+  Json head;
+  std::vector<std::string> parts;
+  Fd fd;  // sent by duplication; the sender keeps its own
+};
+
+// One end of the conversation. Not thread-safe.
+class Channel {
+ public:
+  // Bounds what a (possibly hostile) peer can make us allocate.
+  static constexpr uint64_t kFrameBytesMax = uint64_t{1} << 30;
+
+  explicit Channel(Fd socket) : socket_(std::move(socket)) {}
+  // kUnavailable when the peer is gone.
+  Result<> Send(const Frame& frame);
+  // kTimeout after `timeout`, kUnavailable when the peer is gone, kCorrupt for a broken frame.
+  // After any error the channel is of no further use.
+  Result<Frame> Receive(std::optional<Milliseconds> timeout = std::nullopt);
+  int fd() const { return socket_.get(); }
+  void Close() { socket_.Reset(); }
+
+ private:
+  Result<> ReadExactly(char* out, size_t size, std::optional<SteadyTime> deadline, Fd* passed);
+
+  Fd socket_;
+};
+
+struct ChildOptions {
+  std::vector<std::string> arguments;  // after the program's own path
+  std::string name;                    // for messages and logs: "codec child"
+  std::optional<uint64_t> memory_bytes_max;  // RLIMIT_AS
+  std::optional<uint64_t> cpu_seconds_max;   // RLIMIT_CPU
+  std::optional<unsigned> files_max;         // RLIMIT_NOFILE
+  int nice = 0;
+};
+
+// The child process's socket, in the child: inherited as file descriptor 3.
+Channel ParentChannel();
+
+// A running helper process. Started lazily, killed (SIGKILL) and reaped in the destructor; it
+// also dies with its parent (PR_SET_PDEATHSIG). Not thread-safe.
+class Child {
+ public:
+  // Runs this same program with the options' arguments.
+  explicit Child(ChildOptions options) : options_(std::move(options)) {}
+  ~Child() { Kill(); }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  // Sends the request to the child, starting one if none runs, and waits for its answer.
+  // kCrashed, naming the signal or exit status, when the child died; kTimeout when it didn't
+  // answer in time (it is killed). An answer {"error": code, "message": ...} becomes that error.
+  Result<Frame> Call(const Frame& request, Milliseconds timeout);
+
+  void Kill();
+  bool running() const { return pid_ > 0; }
+  pid_t pid() const { return pid_; }
+  // Largest resident size of the last child that ended, in bytes; 0 before.
+  uint64_t peak_memory_bytes() const { return peak_memory_bytes_; }
+
+ private:
+  Result<> Start();
+  std::string Reap();
+
+  ChildOptions options_;
+  pid_t pid_ = -1;
+  std::optional<Channel> channel_;
+  uint64_t peak_memory_bytes_ = 0;
+};
+
+// In the child: answers requests until the parent goes away. `handle` may return an error, which
+// is sent to the parent.
+template <typename Handle>
+void ServeParent(Channel& channel, Handle&& handle) {
+  while (true) {
+    Result<Frame> request = channel.Receive();
+    if (!request.ok()) return;
+    Result<Frame> answer = handle(*request);
+    Frame frame;
+    if (answer.ok()) {
+      frame = std::move(*answer);
+    } else {
+      frame.head = {{"error", std::string(CodeName(answer.code()))}, {"message", answer.message()}};
+    }
+    if (!channel.Send(frame).ok()) return;
+  }
+}
+
+}  // namespace msearch

@@ -1,0 +1,89 @@
+// Model packs: a manifest (JSON, docs/formats.md) naming a model's files with their SHA-256 and
+// where each may be had (an npm package, a URL, a local folder), how to prepare inputs, which
+// views come out, how to fuse and calibrate them, the licence, and in plain words the quality to
+// expect. Manifests of the packs that msearch knows ship with the program; pulled files lie under
+// the models folder.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "embedding/embedder.h"
+
+namespace msearch::embedding {
+
+struct PackStatus {
+  std::string name;
+  std::string title;
+  std::string licence;
+  std::string quality;        // what to expect, in one or two sentences
+  uint64_t bytes = 0;         // on disk when pulled; 0 for none
+  uint64_t download_bytes = 0;  // 0 when not known before
+  std::string state;          // "ready", "not pulled", "damaged: FILE"
+};
+
+struct PullProgress {
+  std::string file;
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;  // 0 when not known
+  std::string stage;         // "download", "verify", "convert"
+};
+
+struct PackPaths {
+  std::string manifests;  // folder of NAME.json files that ship with the program
+  std::string models;     // DATA/models: pulled files, one folder a pack
+  std::string runtime;    // libonnxruntime.so.1; empty: beside the program, then the system's
+};
+
+// Thread-safe; pulls of one pack by several processes exclude each other.
+class ModelPacks {
+ public:
+  explicit ModelPacks(PackPaths paths) : paths_(std::move(paths)) {}
+
+  Result<std::vector<PackStatus>> List() const;
+  // kNotFound names the nearest pack.
+  Result<PackStatus> Status(const std::string& name) const;
+
+  // Gets, verifies and converts what's missing. Interrupted downloads resume. Says kExhausted
+  // before downloading when the space doesn't suffice, kCorrupt when a file isn't what the
+  // manifest says (it is removed). `source` overrides the manifest's sources by a folder that
+  // holds the files. Calls `progress` from the calling thread.
+  Result<> Pull(const std::string& name, const std::string& source,
+                const std::function<void(const PullProgress&)>& progress,
+                std::stop_token stop = {}) const;
+
+  // What the pack's embedder will be, without loading it; kNotFound when it wasn't pulled (with
+  // the command that pulls it in the message), kUnavailable without the runtime.
+  Result<ModelInfo> Info(const std::string& name) const;
+
+  struct LoadOptions {
+    std::string device = "auto";  // auto, cpu, cuda
+    int threads = 1;
+  };
+  Result<std::unique_ptr<Embedder>> Load(const std::string& name,
+                                         const LoadOptions& options) const;
+
+ private:
+  PackPaths paths_;
+};
+
+// An embedder that lives in a child process ("msearch role embedder ..."): loading, running and
+// crashing happen there; the process using this one never maps a model. The child starts at the
+// first use and ends after `idle` without use.
+struct RemoteEmbedderOptions {
+  std::vector<std::string> child_arguments;
+  ModelInfo info;
+  int idle_seconds = 300;
+  int timeout_ms = 60000;
+};
+std::unique_ptr<Embedder> MakeRemoteEmbedder(RemoteEmbedderOptions options);
+
+// The child's side: answers until the parent goes away. Returns the exit status.
+int ServeEmbedder(std::unique_ptr<Embedder> embedder);
+
+}  // namespace msearch::embedding

@@ -1,0 +1,106 @@
+// Media are opened only in codec children: disposable processes without network, with limits on
+// memory, time, files and system calls, that get an open file and give back pixels and text. This
+// header is the parent's side, and all that the rest of the program knows of decoding.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace msearch::media {
+
+enum class MediaType { kPicture, kVideo, kAudio, kDocument };
+std::string_view TypeName(MediaType type);  // "image", "video", "audio", "document" (API, catalog)
+std::optional<MediaType> TypeFromName(std::string_view name);
+
+// By extension only, for deciding what to look at; what a file really is, its bytes say.
+std::optional<MediaType> TypeOfExtension(std::string_view path);
+// ".jpg", ...: every extension that this build reads.
+std::vector<std::string> SupportedExtensions();
+
+// Pixels wanted for a model: as embedding::ImageInputSpec, which this folder doesn't know.
+struct PixelsWanted {
+  uint32_t width = 0;  // 0: none
+  uint32_t height = 0;
+  enum class Fit { kStretch, kCenterCrop, kPad } fit = Fit::kCenterCrop;
+};
+
+struct PrepareOptions {
+  PixelsWanted pixels;
+  uint32_t thumbnail_side_max = 320;         // longer side; 0: no thumbnail
+  uint64_t picture_pixels_max = 250'000'000;  // by the header, before decoding
+  uint64_t text_bytes_max = 16 << 20;
+  uint32_t passage_words_max = 200;          // CJK: one character counts as a word
+};
+
+struct Segment {
+  uint32_t index = 0;
+  std::string text;                    // passages
+  std::optional<double> start_time;    // seconds
+  std::optional<double> end_time;
+  std::optional<uint32_t> page;        // from 1
+  int32_t pixels = -1;                 // which of Prepared::pixels belongs to it; -1: none
+};
+
+// What one decode gives: everything that later steps need, so that no file is opened twice.
+struct Prepared {
+  MediaType type = MediaType::kPicture;
+  std::string mime;                    // "image/jpeg", by content
+  uint32_t width = 0;                  // upright, after orientation
+  uint32_t height = 0;
+  std::optional<UnixMs> captured_at;   // EXIF; without a zone: as if UTC
+  std::string camera;                  // "Canon EOS R5"
+  std::optional<std::pair<double, double>> gps;  // latitude, longitude, degrees
+  std::optional<uint64_t> perceptual_hash;       // 64-bit DCT hash; near pictures differ in few bits
+  std::vector<Segment> segments;       // at least one
+  std::vector<std::string> pixels;     // raw RGB as PixelsWanted
+  std::string thumbnail;               // JPEG (PNG-less); empty for documents
+  std::string title;                   // of a document: its first heading
+
+  Json Head() const;                                  // without pixels and thumbnail
+  static Result<Prepared> FromHead(const Json& head);
+};
+
+struct CodecLimits {
+  uint64_t memory_bytes_max = uint64_t{3} << 30;
+  int timeout_ms = 60000;       // for one file
+  int files_per_child = 1000;   // a child is replaced after so many, against leaks
+  int nice = 0;
+};
+
+// A codec child and its supervisor in this process. One file at a time; not thread-safe.
+class Codec {
+ public:
+  // The child runs this same program with `child_arguments`, which must end in ServeCodec().
+  Codec(std::vector<std::string> child_arguments, CodecLimits limits);
+  ~Codec();
+  Codec(const Codec&) = delete;
+  Codec& operator=(const Codec&) = delete;
+
+  // Opens no path: `file` is an open descriptor of a regular file; `name` helps to tell formats
+  // apart and stands in messages. Errors: kCorrupt (broken or truncated beyond use), kUnsupported
+  // (nothing here reads it), kTooLarge (a limit, named), kCrashed (the child died: kind and peak
+  // memory in the message), kTimeout.
+  Result<Prepared> Prepare(const Fd& file, const std::string& name, const PrepareOptions& options);
+
+  // Peak memory of the last child that ended, bytes.
+  uint64_t peak_memory_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The child's side: drops privileges (seccomp, limits), then answers until the parent goes away.
+// Returns the exit status.
+int ServeCodec();
+
+}  // namespace msearch::media
