@@ -1,0 +1,142 @@
+#include "storage/blob_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <mutex>
+
+#include "base/file.h"
+#include "base/strings.h"
+
+// A blob is one file, named by 16 random bytes: its id. The file system's cache makes this memory
+// in practice, since a blob lives for a second or so. Its checksum is the first 8 bytes, so that a
+// damaged blob reads as lost.
+//
+// The budget is over all processes: each adds what it writes to the size that it saw in the last
+// listing of the directory, and lists again when that is a second old.
+
+namespace msearch::storage {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::steady_clock;
+
+class FileBlobStore final : public BlobStore {
+ public:
+  FileBlobStore(std::string directory, uint64_t bytes_max)
+      : directory_(std::move(directory)), bytes_max_(bytes_max) {}
+
+  Result<std::string> Put(std::string_view bytes) override {
+    if (this->bytes() + bytes.size() > bytes_max_) {
+      return Error{Code::kExhausted, "blobs: the budget of " + std::to_string(bytes_max_) +
+                                         " bytes is used up"};
+    }
+    const std::string id = HexEncode(RandomBytes(16));
+    const std::string path = Path(id);
+    const Fd fd = TRY(OpenFile(path, O_WRONLY | O_CREAT | O_EXCL));
+    const uint64_t sum = Checksum(bytes);
+    Result<> written = WriteAll(fd.get(), {reinterpret_cast<const char*>(&sum), sizeof(sum)});
+    if (written.ok()) written = WriteAll(fd.get(), bytes);
+    if (!written.ok()) {
+      unlink(path.c_str());
+      return Error{written.code(), "blobs: " + written.message()};
+    }
+    bytes_ += bytes.size();
+    return id;
+  }
+
+  Result<std::string> Get(const std::string& id) const override {
+    if (!Valid(id)) return Error{Code::kInvalid, "blob: not an id"};
+    std::string bytes = TRY(ReadFile(Path(id)));
+    uint64_t sum = 0;
+    if (bytes.size() < sizeof(sum)) return Error{Code::kNotFound, "blob " + id + ": damaged"};
+    bytes.copy(reinterpret_cast<char*>(&sum), sizeof(sum));
+    bytes.erase(0, sizeof(sum));
+    if (Checksum(bytes) != sum) return Error{Code::kNotFound, "blob " + id + ": damaged"};
+    return bytes;
+  }
+
+  void Remove(const std::string& id) override {
+    if (!Valid(id)) return;
+    struct stat info {};
+    const std::string path = Path(id);
+    if (stat(path.c_str(), &info) != 0 || unlink(path.c_str()) != 0) return;
+    const uint64_t size = static_cast<uint64_t>(info.st_size);
+    uint64_t seen = bytes_;
+    while (!bytes_.compare_exchange_weak(seen, seen > size ? seen - size : 0)) {
+    }
+  }
+
+  uint64_t bytes() const override {
+    std::lock_guard lock(mutex_);
+    const auto now = steady_clock::now();
+    if (now - listed_at_ > std::chrono::seconds(1)) {
+      uint64_t total = 0;
+      std::error_code error;
+      for (const auto& entry : fs::directory_iterator(directory_, error)) {
+        std::error_code gone;
+        const uint64_t size = entry.file_size(gone);
+        if (!gone) total += size;
+      }
+      bytes_ = total;
+      listed_at_ = now;
+    }
+    return bytes_;
+  }
+
+  uint64_t bytes_max() const override { return bytes_max_; }
+
+  Result<int> RemoveOlderThan(Milliseconds age) override {
+    int removed = 0;
+    std::error_code error;
+    const auto limit = fs::file_time_type::clock::now() - age;
+    for (const auto& entry : fs::directory_iterator(directory_, error)) {
+      std::error_code gone;
+      if (entry.last_write_time(gone) < limit && !gone && fs::remove(entry.path(), gone)) ++removed;
+    }
+    if (error) return Error{Code::kUnavailable, directory_ + ": " + error.message()};
+    return removed;
+  }
+
+ private:
+  // FNV-1a over 8 bytes at a time: guards against torn files, not against attackers.
+  static uint64_t Checksum(std::string_view bytes) {
+    uint64_t sum = 0xcbf29ce484222325 ^ bytes.size();
+    size_t i = 0;
+    for (; i + 8 <= bytes.size(); i += 8) {
+      uint64_t word = 0;
+      bytes.copy(reinterpret_cast<char*>(&word), 8, i);
+      sum = (sum ^ word) * 0x100000001b3;
+      sum ^= sum >> 29;
+    }
+    for (; i < bytes.size(); ++i) {
+      sum = (sum ^ static_cast<unsigned char>(bytes[i])) * 0x100000001b3;
+    }
+    return sum;
+  }
+  static bool Valid(const std::string& id) { return id.size() == 32 && HexDecode(id).has_value(); }
+  std::string Path(const std::string& id) const { return directory_ + "/" + id; }
+
+  const std::string directory_;
+  const uint64_t bytes_max_;
+  mutable std::mutex mutex_;
+  mutable std::atomic<uint64_t> bytes_ = 0;
+  mutable steady_clock::time_point listed_at_{};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<BlobStore>> OpenFileBlobStore(const std::string& directory,
+                                                     uint64_t bytes_max) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error) return Error{Code::kUnavailable, directory + ": " + error.message()};
+  return std::unique_ptr<BlobStore>(std::make_unique<FileBlobStore>(directory, bytes_max));
+}
+
+}  // namespace msearch::storage
