@@ -1,0 +1,279 @@
+// The catalog: roots, files, media, segments, embeddings and full text, and what is still to be
+// done about them. Written by the controller alone. Holds facts; decides nothing about order or
+// retries (ingest does) and knows no queue. SQLite now, PostgreSQL next to it later: hence plain
+// structs, tokenisation of our own, and a change log that index replicas follow.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/json.h"
+#include "base/result.h"
+
+namespace msearch::catalog {
+
+using MediaId = int64_t;
+using SegmentId = int64_t;
+using FileId = int64_t;
+
+struct Root {
+  int64_t id = 0;
+  std::string name;
+  std::string path;
+  std::string origin = "api";   // "api" or "config"
+  Json options = Json::object();  // patterns and the like: watch::RootSpec without name and path
+  bool paused = false;
+  std::string state;            // last told by the monitor: "scanning", "watching", ...
+  Json status = Json::object(); // watch::RootStatus as JSON
+  UnixMs created_at = 0;
+};
+
+struct RootCounts {
+  int64_t files = 0;
+  int64_t indexed = 0;
+  int64_t pending = 0;
+  int64_t failed = 0;
+  int64_t bytes = 0;
+};
+
+// A file as the monitor saw it.
+struct FileFact {
+  std::string path;  // relative to its root
+  uint64_t size = 0;
+  int64_t modified_ns = 0;
+  uint64_t device = 0;
+  uint64_t inode = 0;
+};
+
+enum class FileState { kPending, kIndexed, kFailed };
+std::string_view FileStateName(FileState state);
+
+struct File {
+  FileId id = 0;
+  int64_t root_id = 0;
+  FileFact fact;
+  // Grows with every observed change; a result that was prepared for an older version is stale.
+  int64_t version = 0;
+  FileState state = FileState::kPending;
+  std::optional<MediaId> media;
+  std::optional<Error> error;
+  int attempts = 0;
+  std::optional<UnixMs> failed_at;
+};
+
+struct Segment {
+  uint32_t index = 0;
+  std::string text;
+  std::optional<double> start_time;
+  std::optional<double> end_time;
+  std::optional<uint32_t> page;
+  // Per model key: one vector per view of the model, empty where the model has none.
+  std::vector<std::vector<float>> views;
+  std::vector<std::string> labels;  // searchable words that the model found, general ones included
+};
+
+// All that is known of one content, as the pipeline delivers it.
+struct MediaContent {
+  Digest hash;
+  std::string preparation;  // version of decoding and segmenting: another one means do it again
+  std::string type;         // "image", "video", "audio", "document"
+  std::string mime;
+  uint64_t size = 0;
+  uint32_t width = 0;
+  uint32_t height = 0;
+  std::optional<double> duration;
+  std::optional<UnixMs> captured_at;
+  std::string camera;
+  std::optional<std::pair<double, double>> gps;
+  std::optional<uint64_t> perceptual_hash;
+  std::string title;
+  Json attributes = Json::object();  // the rest that is shown: labels with probabilities, ...
+  std::vector<Segment> segments;
+};
+
+struct Media {
+  MediaId id = 0;
+  MediaContent content;  // segments without vectors
+  struct Path {
+    std::string root;
+    std::string path;
+    uint64_t size = 0;
+    int64_t modified_ns = 0;
+  };
+  std::vector<Path> paths;
+};
+
+// Fencing at the effect: a commit for a file is refused (kStale) when its token is lower than the
+// highest seen for that file, or the file's version has moved on.
+struct Token {
+  uint64_t epoch = 0;
+  uint64_t counter = 0;
+  auto operator<=>(const Token&) const = default;
+};
+
+struct Commit {
+  FileId file = 0;
+  int64_t version = 0;
+  Token token;
+  std::string model_key;  // of the segments' views; empty: none
+  // Either the content, or only its hash when it's known already (a copy, a move, a touch).
+  std::optional<MediaContent> content;
+  Digest hash;
+};
+
+struct CommitEffect {
+  Result<> status = Ok{};           // kStale; kNotFound when the file is gone, or a known hash isn't
+  MediaId media = 0;
+  bool content_new = false;
+};
+
+struct Filters {
+  std::vector<std::string> roots;   // names
+  std::vector<std::string> types;
+  std::string path_prefix;          // of the relative path
+  std::optional<UnixMs> date_from;  // capture date, else modification date; inclusive
+  std::optional<UnixMs> date_to;    // exclusive
+  std::optional<uint64_t> size_min;
+  std::optional<uint64_t> size_max;
+  bool empty() const;
+};
+
+struct TextMatch {
+  SegmentId segment = 0;
+  double score = 0;                 // BM25, higher is better
+  std::vector<std::string> fields;  // where: "name", "path", "label", "text"
+  std::string snippet;              // of the text, around the words; empty when only names matched
+};
+
+// A segment as a hit needs it.
+struct SegmentInfo {
+  SegmentId id = 0;
+  MediaId media = 0;
+  uint32_t index = 0;
+  std::optional<double> start_time;
+  std::optional<double> end_time;
+  std::optional<uint32_t> page;
+  std::string type;
+  Digest hash;
+  Json attributes;                  // of the media
+  std::vector<Media::Path> paths;   // at least one; roots and prefix of the filters first
+};
+
+// One entry of the change log, in commit order.
+struct IndexChange {
+  uint64_t position = 0;
+  SegmentId segment = 0;
+  bool removed = false;
+  std::vector<std::vector<float>> views;  // when not removed
+};
+
+struct FailureInfo {
+  FileId file = 0;
+  std::string root;
+  std::string path;
+  Error error;
+  int attempts = 0;
+  UnixMs failed_at = 0;
+};
+
+// Thread-safe: one writer at a time, readers beside it.
+class Catalog {
+ public:
+  static Result<std::unique_ptr<Catalog>> OpenSqlite(const std::string& path,
+                                                     const Clock* clock = nullptr);
+  // For other processes of this machine: may call the const methods only.
+  static Result<std::unique_ptr<Catalog>> OpenSqliteReadOnly(const std::string& path);
+  virtual ~Catalog() = default;
+
+  // The fencing epoch; Raise adds one, durably, and gives the new value.
+  virtual Result<uint64_t> Epoch() const = 0;
+  virtual Result<uint64_t> RaiseEpoch() = 0;
+  // Small values that must survive: the queue's state id, the active model, ...
+  virtual Result<std::optional<std::string>> GetSetting(const std::string& key) const = 0;
+  virtual Result<> SetSetting(const std::string& key, const std::string& value) = 0;
+
+  // kConflict for a name or path in use, or a path inside or around another root.
+  virtual Result<Root> AddRoot(const Root& root) = 0;
+  virtual Result<> UpdateRoot(const Root& root) = 0;  // options, paused, state, status; by name
+  virtual Result<> RemoveRoot(const std::string& name) = 0;  // and its files; media left without path go
+  virtual Result<Root> GetRoot(const std::string& name) const = 0;
+  virtual Result<std::vector<Root>> Roots() const = 0;
+  virtual Result<std::map<std::string, RootCounts>> CountsByRoot() const = 0;
+
+  // Records that these files are there: new ones and those whose size, time or inode differ
+  // become pending with a higher version; unchanged ones stay (unless `force`). Returns how many
+  // became pending.
+  virtual Result<int64_t> FilesPresent(const std::string& root, std::span<const FileFact> files,
+                                       bool force = false) = 0;
+  // Renames within or between directories of the root: the file keeps everything. An old path
+  // that isn't known makes it FilesPresent.
+  virtual Result<> FileMoved(const std::string& root, const std::string& old_path,
+                             const FileFact& file) = 0;
+  virtual Result<> FilesGone(const std::string& root, std::span<const std::string> paths) = 0;
+
+  // Pending files with id > after, in order, of roots that aren't paused.
+  virtual Result<std::vector<File>> PendingFiles(FileId after, size_t limit) const = 0;
+  virtual Result<File> GetFile(FileId id) const = 0;
+  virtual Result<std::optional<MediaId>> FindMedia(const Digest& hash) const = 0;
+  // Whether the content is complete for this preparation and model (empty: any), so that only a
+  // path has to be added.
+  virtual Result<bool> HasContent(const Digest& hash, const std::string& preparation,
+                                  const std::string& model_key) const = 0;
+  // Marks indexed files whose content lacks this preparation or model as pending. Returns how many.
+  virtual Result<int64_t> MarkOutdated(const std::string& preparation,
+                                       const std::string& model_key) = 0;
+
+  // Applies all in one transaction; each has its own effect. A file edited in place, whose media
+  // has no other path, keeps its media id with the new content.
+  virtual Result<std::vector<CommitEffect>> Apply(std::span<const Commit> commits) = 0;
+  // The file can't be indexed; fenced as a commit.
+  virtual Result<> MarkFailed(FileId file, int64_t version, Token token, const Error& error,
+                              int attempts) = 0;
+  virtual Result<std::vector<FailureInfo>> Failures(const std::string& root, size_t offset,
+                                                    size_t limit, int64_t* total) const = 0;
+  // Failed files (of the root; empty: of all) become pending again. Returns how many.
+  virtual Result<int64_t> RetryFailures(const std::string& root) = 0;
+
+  virtual Result<Media> GetMedia(MediaId id) const = 0;
+  struct MediaQuery {
+    Filters filters;
+    size_t offset = 0;
+    size_t limit = 50;
+  };
+  virtual Result<std::vector<Media>> ListMedia(const MediaQuery& query, int64_t* total) const = 0;
+  virtual Result<std::vector<SegmentInfo>> GetSegments(std::span<const SegmentId> ids,
+                                                       const Filters& filters) const = 0;
+  virtual Result<std::vector<SegmentId>> SegmentsOf(MediaId media) const = 0;
+  virtual Result<std::string> SegmentText(SegmentId id) const = 0;
+  // All segments that pass; sorted.
+  virtual Result<std::vector<SegmentId>> FilterSegments(const Filters& filters) const = 0;
+  // Words over names, paths, labels and texts; every word must occur (the last may be a prefix).
+  // Best first. Chinese, Japanese and Korean match as sequences of characters.
+  virtual Result<std::vector<TextMatch>> SearchText(const std::string& words,
+                                                    const Filters& filters,
+                                                    size_t limit) const = 0;
+
+  // What changed for the index of this model after `position`, in order. A removed segment comes
+  // once as removed; one that was added and removed since needs not come at all. When
+  // `position` is older than what is remembered, everything is delivered and the caller starts
+  // from nothing (`restart`).
+  virtual Result<std::vector<IndexChange>> ChangesFor(const std::string& model_key,
+                                                      uint64_t position, size_t limit,
+                                                      bool* restart) const = 0;
+  virtual Result<uint64_t> Position() const = 0;
+  virtual Result<int64_t> CountSegments(const std::string& model_key) const = 0;
+  // Embeddings of other models than this one are deleted. Returns how many.
+  virtual Result<int64_t> DropOtherModels(const std::string& model_key) = 0;
+  virtual Result<> BackupTo(const std::string& path) const = 0;
+};
+
+}  // namespace msearch::catalog
