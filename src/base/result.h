@@ -78,11 +78,14 @@ class [[nodiscard]] Result {
 };
 
 // The value of `expression`, or return its error from the enclosing function.
-#define TRY(expression)                                              \
-  __extension__({                                                    \
-    auto try_result_ = (expression);                                 \
-    if (!try_result_.ok()) return std::move(try_result_).error();    \
-    std::move(try_result_).value();                                  \
+#define TRY(expression) MSEARCH_TRY_(expression, MSEARCH_JOIN_(try_result_, __COUNTER__))
+#define MSEARCH_JOIN_(a, b) MSEARCH_JOIN2_(a, b)
+#define MSEARCH_JOIN2_(a, b) a##b
+#define MSEARCH_TRY_(expression, name)              \
+  __extension__({                                   \
+    auto name = (expression);                       \
+    if (!name.ok()) return std::move(name).error(); \
+    std::move(name).value();                        \
   })
 
 }  // namespace msearch
