@@ -59,6 +59,14 @@ struct NewTask {
   RetryPolicy retry;
   std::vector<TaskId> after;     // starts only when all of these have finished; fails if one fails
   TaskId parent;                 // shown as a tree
+  // When this task fails for good (not when it's cancelled), a task of this queue and kind is
+  // enqueued in the same atomic step, with this task's unique key, priority and retry policy and
+  // the payload {"task_id", "error": {"code", "message"}, "attempts", "token": [epoch, counter] of
+  // the last lease, "payload": the failed task's}. No queue: none.
+  struct DeadLetter {
+    std::string queue;
+    std::string kind;
+  } dead_letter;
 };
 constexpr size_t kPayloadBytesMax = 256 << 10;
 

@@ -31,7 +31,9 @@ struct LeaseRequest {
 struct Completion {
   Lease lease;
   Json result;                       // small; kept for the retention time
-  std::vector<NewTask> follow_ups;   // enqueued in the same atomic step
+  // Enqueued in the same atomic step, after this task gave up its unique key: a follow-up may
+  // carry the same key on.
+  std::vector<NewTask> follow_ups;
 };
 
 struct Failure {
