@@ -1,0 +1,167 @@
+// The shapes of the HTTP API that the page uses. Ids are opaque: a server may send strings or
+// integers. Offsets in media are float seconds, boxes [x, y, w, h] as fractions, times RFC 3339.
+
+export type Id = string | number;
+
+export type MediaType = 'image' | 'video' | 'audio' | 'document' | (string & {});
+
+export interface Reason {
+  kind: string;
+  text: string;
+}
+
+export interface Hit {
+  segment_id: Id;
+  media_id: Id;
+  root: string;
+  path: string;
+  paths: string[];
+  type: MediaType;
+  score: number;
+  strength: 'strong' | 'weak';
+  reasons: Reason[];
+  start_time?: number;
+  end_time?: number;
+  segment_index?: number;
+  page?: number;
+  box?: [number, number, number, number];
+  thumbnail?: string | null;
+  // Sent by servers that know them; the grid then needs no measuring.
+  width?: number;
+  height?: number;
+}
+
+export interface SearchAnswer {
+  hits: Hit[];
+  total: number;
+  nothing_fits: boolean;
+  took_ms: number;
+}
+
+export interface Filters {
+  root?: string[];
+  type?: string[];
+  path_prefix?: string;
+  date_from?: string;
+  date_to?: string;
+  size_min?: number;
+  size_max?: number;
+}
+
+export interface MediaPath {
+  root: string;
+  path: string;
+  size?: number;
+  modified_at?: string;
+}
+
+export interface Segment {
+  segment_id: Id;
+  start_time?: number;
+  end_time?: number;
+  page?: number;
+  text?: string;
+}
+
+export interface Media {
+  media_id: Id;
+  type: MediaType;
+  mime?: string;
+  paths: MediaPath[];
+  width?: number;
+  height?: number;
+  duration?: number;
+  captured_at?: string;
+  camera?: string;
+  gps?: { lat: number; lon: number };
+  size?: number;
+  labels?: { label: string; probability: number }[];
+  text?: string;
+  thumbnail?: string | null;
+  segments?: Segment[];
+}
+
+export interface MediaList {
+  media: Media[];
+  total: number;
+}
+
+export type RootState = 'watching' | 'polling' | 'scanning' | 'paused' | 'unreachable' | (string & {});
+
+export interface Root {
+  name: string;
+  path: string;
+  state: RootState;
+  state_reason?: string;
+  watch?: 'inotify' | 'polling';
+  origin?: 'api' | 'config';
+  paused?: boolean;
+  counts: { files: number; indexed: number; pending: number; failed: number };
+  speed_files_s?: number;
+  eta_s?: number;
+  current?: string;
+  last_scan_at?: string;
+}
+
+export interface Failure {
+  root: string;
+  path: string;
+  code: string;
+  message: string;
+  attempts: number;
+  failed_at?: string;
+}
+
+export interface Component {
+  name: string;
+  state: string;
+  detail?: string;
+}
+
+export interface Health {
+  status?: string;
+  version?: string;
+  components: Component[];
+}
+
+export interface Worker {
+  id: Id;
+  role: string;
+  pid?: number;
+  host?: string;
+  state: string;
+  device?: string;
+  device_reason?: string;
+  model?: string;
+  current?: string | null;
+  restarts?: number;
+}
+
+export interface Queue {
+  name: string;
+  queued: number;
+  started: number;
+  finished: number;
+  failed: number;
+  paused?: boolean;
+}
+
+export interface Model {
+  name: string;
+  title?: string;
+  active: boolean;
+  state: string;
+  quality?: string;
+  licence?: string;
+  bytes?: number;
+  device?: string;
+  device_reason?: string;
+}
+
+export interface Problem {
+  type?: string;
+  title: string;
+  status: number;
+  detail?: string;
+  code: string;
+}

@@ -1,0 +1,54 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { encodePng, type Picture } from './png';
+
+type Inside = (x: number, y: number) => boolean;
+
+const SHAPES: Record<string, Inside> = {
+  circle: (x, y) => Math.hypot(x, y) < 0.7,
+  square: (x, y) => Math.max(Math.abs(x), Math.abs(y)) < 0.6,
+  ring: (x, y) => Math.abs(Math.hypot(x, y) - 0.6) < 0.17,
+  diamond: (x, y) => Math.abs(x) + Math.abs(y) < 0.8,
+  cross: (x, y) => Math.min(Math.abs(x), Math.abs(y)) < 0.18 && Math.max(Math.abs(x), Math.abs(y)) < 0.75,
+};
+const COLOURS: Record<string, [number, number, number]> = {
+  red: [200, 50, 40], green: [40, 140, 80], blue: [40, 90, 190], yellow: [225, 180, 40],
+  purple: [120, 60, 160], orange: [225, 120, 40],
+};
+const SIZES: [number, number][] = [[320, 240], [240, 320], [300, 300], [420, 240]];
+
+function draw(inside: Inside, colour: [number, number, number], width: number, height: number): Picture {
+  const rgba = new Uint8Array(width * height * 4);
+  const half = Math.min(width, height) / 2;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const on = inside((x - width / 2) / half, (y - height / 2) / half);
+      // A faint slope keeps the ground from being one flat colour.
+      const ground = 228 + Math.round((16 * y) / height);
+      rgba.set(on ? [...colour, 255] : [ground, ground, ground - 6, 255], (y * width + x) * 4);
+    }
+  }
+  return { width, height, rgba };
+}
+
+export const SAMPLE_PICTURES = Object.keys(COLOURS).length * Object.keys(SHAPES).length;
+export const SAMPLE_FILES = SAMPLE_PICTURES + 2;
+// The one file that cannot be read.
+export const BROKEN_FILE = 'shapes/cut-off.png';
+
+// A folder of 30 pictures named after what they show, one document and one broken picture.
+export async function writeSamples(folder: string): Promise<void> {
+  await mkdir(join(folder, 'shapes'), { recursive: true });
+  let index = 0;
+  for (const [colour, rgb] of Object.entries(COLOURS)) {
+    for (const [shape, inside] of Object.entries(SHAPES)) {
+      const [width, height] = SIZES[index++ % SIZES.length]!;
+      const file = encodePng(draw(inside, rgb, width, height));
+      await writeFile(join(folder, 'shapes', `${colour}-${shape}.png`), file);
+    }
+  }
+  const whole = encodePng(draw(SHAPES.ring!, COLOURS.blue!, 64, 64));
+  await writeFile(join(folder, BROKEN_FILE), whole.subarray(0, 40));
+  await writeFile(join(folder, 'lighthouse.md'),
+    '# The lighthouse\n\nThe keeper of the lighthouse wrote down every passing ship.\n');
+}
