@@ -65,7 +65,8 @@ Result<> Channel::Send(const Frame& frame) {
     }
     ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return Error{Code::kUnavailable, "child process: " + std::string(strerror(errno))};
+    if (sent < 0)
+      return Error{Code::kUnavailable, "child process: " + std::string(strerror(errno))};
     fd_sent = true;
     while (sent > 0) {
       const size_t taken = std::min<size_t>(static_cast<size_t>(sent), pieces[first].iov_len);
@@ -82,11 +83,12 @@ Result<> Channel::ReadExactly(char* out, size_t size, std::optional<SteadyTime> 
                               Fd* passed) {
   while (size > 0) {
     if (deadline) {
-      const auto left = std::chrono::duration_cast<Milliseconds>(
-          *deadline - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::duration_cast<Milliseconds>(*deadline - std::chrono::steady_clock::now());
       if (left.count() <= 0) return Error{Code::kTimeout, "no answer in time"};
       pollfd waiting{socket_.get(), POLLIN, 0};
-      const int ready = poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left.count() + 1, 60000)));
+      const int ready =
+          poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left.count() + 1, 60000)));
       if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     }
     iovec piece{out, size};

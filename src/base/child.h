@@ -47,8 +47,8 @@ class Channel {
 };
 
 struct ChildOptions {
-  std::vector<std::string> arguments;  // after the program's own path
-  std::string name;                    // for messages and logs: "codec child"
+  std::vector<std::string> arguments;        // after the program's own path
+  std::string name;                          // for messages and logs: "codec child"
   std::optional<uint64_t> memory_bytes_max;  // RLIMIT_AS
   std::optional<uint64_t> cpu_seconds_max;   // RLIMIT_CPU
   std::optional<unsigned> files_max;         // RLIMIT_NOFILE

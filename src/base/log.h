@@ -13,10 +13,10 @@
 namespace msearch {
 
 struct LogOptions {
-  std::string process;        // shown in every line, and the name of the file: "controller"
-  std::string directory;      // empty: no file. Rotated at 10 MiB, 3 files kept
-  std::string level = "info"; // debug, info, warning, error
-  bool terminal = true;       // stderr
+  std::string process;         // shown in every line, and the name of the file: "controller"
+  std::string directory;       // empty: no file. Rotated at 10 MiB, 3 files kept
+  std::string level = "info";  // debug, info, warning, error
+  bool terminal = true;        // stderr
 };
 
 // Called once per process, before any thread. Before it, lines go to stderr.

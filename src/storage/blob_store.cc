@@ -33,8 +33,8 @@ class FileBlobStore final : public BlobStore {
 
   Result<std::string> Put(std::string_view bytes) override {
     if (this->bytes() + bytes.size() > bytes_max_) {
-      return Error{Code::kExhausted, "blobs: the budget of " + std::to_string(bytes_max_) +
-                                         " bytes is used up"};
+      return Error{Code::kExhausted,
+                   "blobs: the budget of " + std::to_string(bytes_max_) + " bytes is used up"};
     }
     const std::string id = HexEncode(RandomBytes(16));
     const std::string path = Path(id);

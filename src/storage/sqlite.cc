@@ -88,8 +88,7 @@ Statement& Statement::Bind(int index, std::string_view text) {
 }
 Statement& Statement::BindBlob(int index, std::string_view bytes) {
   const char* data = bytes.data() != nullptr ? bytes.data() : "";
-  if (int status =
-          sqlite3_bind_blob64(statement_, index, data, bytes.size(), SQLITE_TRANSIENT)) {
+  if (int status = sqlite3_bind_blob64(statement_, index, data, bytes.size(), SQLITE_TRANSIENT)) {
     bind_error_ = status;
   }
   return *this;
@@ -147,11 +146,10 @@ std::optional<std::string> Statement::OptionalString(int column) const {
 Result<std::unique_ptr<Sqlite>> Sqlite::Open(const std::string& path,
                                              const SqliteOptions& options) {
   sqlite3* db = nullptr;
-  const int flags = options.read_only ? SQLITE_OPEN_READONLY
-                                      : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  const int status =
-      sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                      nullptr);
+  const int flags =
+      options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int status = sqlite3_open_v2(path.c_str(), &db,
+                                     flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (status != SQLITE_OK) {
     Error error = MakeError(db, status, path);
     sqlite3_close(db);
@@ -159,9 +157,10 @@ Result<std::unique_ptr<Sqlite>> Sqlite::Open(const std::string& path,
   }
   sqlite3_busy_timeout(db, options.busy_timeout_ms);
   std::unique_ptr<Sqlite> connection(new Sqlite(db));
-  std::string pragmas = options.synchronous_full ? "PRAGMA synchronous=FULL;"
-                                                 : "PRAGMA synchronous=NORMAL;";
-  pragmas += "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864;";
+  std::string pragmas =
+      options.synchronous_full ? "PRAGMA synchronous=FULL;" : "PRAGMA synchronous=NORMAL;";
+  pragmas +=
+      "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=67108864;";
   pragmas += "PRAGMA cache_size=-" + std::to_string(options.cache_kib) + ";";
   if (!options.read_only) pragmas = "PRAGMA journal_mode=WAL;" + pragmas;
   Result<> configured = connection->Execute(pragmas);
@@ -223,8 +222,9 @@ void CallTextFunction(sqlite3_context* context, int count, sqlite3_value** value
   std::vector<std::string_view> arguments;
   for (int i = 0; i < count; ++i) {
     const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(values[i]));
-    arguments.emplace_back(text != nullptr ? text : "",
-                           text != nullptr ? static_cast<size_t>(sqlite3_value_bytes(values[i])) : 0);
+    arguments.emplace_back(
+        text != nullptr ? text : "",
+        text != nullptr ? static_cast<size_t>(sqlite3_value_bytes(values[i])) : 0);
   }
   const std::string value = (*static_cast<TextFunction*>(sqlite3_user_data(context)))(arguments);
   sqlite3_result_text64(context, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);

@@ -1,0 +1,184 @@
+#include "ingest/embed.h"
+
+#include "base/log.h"
+
+namespace msearch::ingest {
+namespace {
+
+using queue::Outcome;
+using queue::TaskContext;
+
+// One task's inputs and, after embedding, its vectors: one embedding per segment.
+struct Item {
+  Parcel parcel;
+  queue::Priority priority = queue::Priority::kNormal;
+  std::vector<std::string> pixels;
+  std::vector<media::Segment> segments;
+  bool document = false;
+  std::vector<embedding::Embedding> embeddings;
+  Outcome outcome;
+  bool open = true;  // still to be embedded
+};
+
+Item LoadItem(const storage::BlobStore& blobs, const TaskContext& task) {
+  Item item;
+  item.priority = task.lease().task.priority;
+  Result<> loaded = [&]() -> Result<> {
+    item.parcel = TRY(Parcel::FromJson(task.lease().task.payload));
+    if (!item.parcel.job.model) return Error{Code::kInvalid, "task: no model named"};
+    const std::string document = TRY(blobs.Get(item.parcel.document));
+    const media::Prepared prepared = TRY(media::Prepared::FromHead(TRY(FromCbor(document))));
+    item.segments = prepared.segments;
+    item.document = prepared.type == media::MediaType::kDocument;
+    for (const std::string& id : item.parcel.pixels) item.pixels.push_back(TRY(blobs.Get(id)));
+    return Ok{};
+  }();
+  if (loaded.ok()) return item;
+  item.open = false;
+  if (loaded.code() != Code::kNotFound) {
+    item.outcome.status = loaded;
+    return item;
+  }
+  auto again = StartAgain(item.parcel, item.priority);
+  if (!again.ok()) {
+    item.outcome.status = again.error();
+    return item;
+  }
+  item.outcome.result = {{"blobs_lost", true}};
+  item.outcome.follow_ups.push_back(std::move(*again));
+  return item;
+}
+
+Result<> EmbedItems(embedding::Embedder& model, std::span<Item*> items) {
+  std::vector<embedding::ImageInput> pictures;
+  std::vector<std::string> passages;
+  for (Item* item : items) {
+    for (const std::string& pixels : item->pixels) pictures.push_back({pixels});
+    if (!item->document || !model.info().embeds_passages) continue;
+    for (const media::Segment& segment : item->segments) passages.push_back(segment.text);
+  }
+  std::vector<embedding::Embedding> seen;
+  std::vector<embedding::Embedding> read;
+  if (!pictures.empty()) seen = TRY(model.EmbedPictures(pictures));
+  if (!passages.empty()) read = TRY(model.EmbedPassages(passages));
+
+  size_t next_picture = 0;
+  size_t next_passage = 0;
+  for (Item* item : items) {
+    item->embeddings.assign(item->segments.size(), {});
+    for (size_t i = 0; i < item->segments.size(); ++i) {
+      const int32_t pixels = item->segments[i].pixels;
+      if (pixels >= 0 && static_cast<size_t>(pixels) < item->pixels.size()) {
+        item->embeddings[i] = seen[next_picture + static_cast<size_t>(pixels)];
+      } else if (item->document && model.info().embeds_passages) {
+        item->embeddings[i] = read[next_passage++];
+      }
+    }
+    next_picture += item->pixels.size();
+  }
+  return Ok{};
+}
+
+void Deliver(storage::BlobStore& blobs, Item* item) {
+  auto vectors = blobs.Put(EncodeVectors(item->embeddings));
+  if (!vectors.ok()) {
+    item->outcome.status = vectors.error();
+    return;
+  }
+  item->parcel.vectors = *vectors;
+  // The inputs have done their work; the document goes on to the commit.
+  for (const std::string& id : item->parcel.pixels) blobs.Remove(id);
+  item->parcel.pixels.clear();
+  item->outcome.result = {{"segments", item->embeddings.size()}};
+  item->outcome.follow_ups.push_back(CommitTask(item->parcel, item->priority));
+}
+
+// Items of one model.
+void EmbedGroup(storage::BlobStore& blobs, ModelHolder& holder, std::span<Item*> items) {
+  const TargetModel& target = *items[0]->parcel.job.model;
+  Result<> done = holder.With(target.name, target.key, [&](embedding::Embedder& model) -> Result<> {
+    Result<> together = EmbedItems(model, items);
+    if (together.ok() || items.size() == 1) return together;
+    LOG_WARNING("embedding {} files at once: {}; trying one by one", items.size(),
+                together.message());
+    for (Item*& item : items) {
+      Result<> alone = EmbedItems(model, std::span(&item, 1));
+      if (!alone.ok()) {
+        item->outcome.status = alone;
+        item->open = false;
+      }
+    }
+    return Ok{};
+  });
+  for (Item* item : items) {
+    if (!done.ok()) {
+      item->outcome.status = done;
+    } else if (item->open) {
+      Deliver(blobs, item);
+    }
+  }
+}
+
+}  // namespace
+
+Result<queue::NewTask> StartAgain(const Parcel& parcel, queue::Priority priority) {
+  constexpr int kRestartsMax = 5;
+  PrepareJob job = parcel.job;
+  if (++job.restarts > kRestartsMax) {
+    return Error{Code::kInvalid, job.path + ": its intermediate data was lost " +
+                                     std::to_string(kRestartsMax) + " times"};
+  }
+  return PrepareTask(job, priority);
+}
+
+Result<> ModelHolder::With(const std::string& name, const std::string& key,
+                           const std::function<Result<>(embedding::Embedder&)>& use) {
+  std::lock_guard lock(use_mutex_);
+  if (embedder_ == nullptr || embedder_->info().name != name || embedder_->info().key != key) {
+    embedder_.reset();
+    embedder_ = TRY(load_(name));
+    std::lock_guard describe(describe_mutex_);
+    description_ = {{"model", name},
+                    {"device", embedder_->device().used},
+                    {"device_reason", embedder_->device().reason}};
+  }
+  if (embedder_->info().key != key) {
+    return Error{Code::kStale, name + ": the files of this model changed since the task was made"};
+  }
+  Result<> done = use(*embedder_);
+  used_at_ = std::chrono::steady_clock::now();
+  return done;
+}
+
+void ModelHolder::UnloadIfIdle() {
+  std::unique_lock lock(use_mutex_, std::try_to_lock);
+  if (!lock.owns_lock() || embedder_ == nullptr) return;
+  if (std::chrono::steady_clock::now() - used_at_ < unload_after_) return;
+  embedder_.reset();
+  std::lock_guard describe(describe_mutex_);
+  description_ = Json::object();
+}
+
+Json ModelHolder::Describe() const {
+  std::lock_guard lock(describe_mutex_);
+  return description_;
+}
+
+queue::BatchHandler EmbedHandler(std::shared_ptr<storage::BlobStore> blobs,
+                                 std::shared_ptr<ModelHolder> model) {
+  return [blobs, model](std::span<const std::unique_ptr<TaskContext>> tasks) {
+    std::vector<Item> items;
+    items.reserve(tasks.size());
+    for (const auto& task : tasks) items.push_back(LoadItem(*blobs, *task));
+    std::map<std::string, std::vector<Item*>> groups;
+    for (Item& item : items) {
+      if (item.open) groups[item.parcel.job.model->key].push_back(&item);
+    }
+    for (auto& [key, group] : groups) EmbedGroup(*blobs, *model, group);
+    std::vector<Outcome> outcomes;
+    for (Item& item : items) outcomes.push_back(std::move(item.outcome));
+    return outcomes;
+  };
+}
+
+}  // namespace msearch::ingest

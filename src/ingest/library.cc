@@ -1,0 +1,396 @@
+#include "ingest/library.h"
+
+#include <filesystem>
+#include <set>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace msearch::ingest {
+namespace {
+
+constexpr std::string_view kActiveModel = "model.active";
+constexpr std::string_view kActiveKey = "model.active_key";
+constexpr std::string_view kQueueState = "queue.state_id";
+
+std::string FileNameFor(const embedding::ModelInfo& model) {
+  std::string name = model.key;
+  for (char& c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.';
+    if (!plain) c = '_';
+  }
+  return name + ".index";
+}
+
+}  // namespace
+
+watch::RootSpec SpecOf(const catalog::Root& root) {
+  Json json = root.options.is_object() ? root.options : Json::object();
+  json["name"] = root.name;
+  json["path"] = root.path;
+  auto spec = watch::RootSpec::FromJson(json);
+  watch::RootSpec out = spec.ok() ? *spec : watch::RootSpec();
+  out.name = root.name;
+  out.path = root.path;
+  out.paused = root.paused;
+  return out;
+}
+
+Library::Library(std::shared_ptr<catalog::Catalog> catalog, std::shared_ptr<queue::TaskQueue> queue,
+                 std::shared_ptr<storage::BlobStore> blobs, LibraryOptions options)
+    : catalog_(std::move(catalog)),
+      queue_(std::move(queue)),
+      blobs_(std::move(blobs)),
+      options_(std::move(options)) {}
+
+Library::~Library() { Stop(); }
+
+Result<> Library::Start() {
+  std::filesystem::create_directories(options_.index_directory);
+  std::filesystem::create_directories(options_.thumbnail_directory);
+  TRY(GuardAgainstLostQueue());
+  TRY(ChooseModel(TRY(catalog_->GetSetting("model.chosen")).value_or(options_.model)));
+  for (const catalog::Root& root : TRY(catalog_->Roots())) {
+    queue::NewTask task = ScanTask(SpecOf(root), false);
+    task.unique_key = "scan-at-start:" + root.name;
+    TRY(queue_->Enqueue(task));
+  }
+  threads_.emplace_back([this](std::stop_token stop) { HandleReports(stop); });
+  threads_.emplace_back([this](std::stop_token stop) { HandleCommits(stop); });
+  threads_.emplace_back([this](std::stop_token stop) { Reconcile(stop); });
+  return Ok{};
+}
+
+void Library::Stop() {
+  for (std::jthread& thread : threads_) thread.request_stop();
+  Poke();
+  threads_.clear();
+  std::lock_guard lock(model_mutex_);
+  active_.reset();
+  target_.reset();
+}
+
+// A queue in another state than last time has lost tasks, or tokens of another counter: the epoch
+// rises, so that whatever still carries an old token is refused, and the reconciler does the rest.
+Result<> Library::GuardAgainstLostQueue() {
+  const std::string state = TRY(queue_->StateId());
+  uint64_t epoch = TRY(catalog_->Epoch());
+  const auto known = TRY(catalog_->GetSetting(std::string(kQueueState)));
+  if (!known || *known != state) {
+    epoch = TRY(catalog_->RaiseEpoch());
+    if (known)
+      LOG_WARNING("the queue's state is new: the catalog's pending files are queued again");
+    TRY(catalog_->SetSetting(std::string(kQueueState), state));
+  }
+  return queue_->RaiseEpoch(epoch);
+}
+
+Result<> Library::OpenFollower(const embedding::ModelInfo& model,
+                               std::unique_ptr<IndexFollower>* out) {
+  *out = TRY(IndexFollower::Open(options_.index_directory + "/" + FileNameFor(model), model,
+                                 catalog_.get()));
+  return Ok{};
+}
+
+// The wanted pack when it is there, else the built-in one, which always is. What was searched with
+// last time stays active until the wanted one's vectors are complete.
+Result<> Library::ChooseModel(const std::string& name) {
+  std::string problem;
+  auto wanted = options_.model_info(name);
+  if (!wanted.ok()) {
+    problem = wanted.message();
+    LOG_WARNING("model {}: {}; using builtin", name, problem);
+    wanted = options_.model_info("builtin");
+    if (!wanted.ok()) return wanted.error();
+  }
+  const auto active_name = TRY(catalog_->GetSetting(std::string(kActiveModel)));
+  const auto active_key = TRY(catalog_->GetSetting(std::string(kActiveKey)));
+
+  std::lock_guard lock(model_mutex_);
+  std::unique_ptr<IndexFollower> follower;
+  std::shared_ptr<IndexFollower> active = active_;
+  std::shared_ptr<IndexFollower> target;
+  if (active != nullptr && active->model().key == wanted->key) {
+    target.reset();
+  } else {
+    if (active == nullptr && active_name && active_key && *active_key != wanted->key) {
+      // Only if that pack is still what it was; else there's nothing to embed queries with.
+      auto before = options_.model_info(*active_name);
+      if (before.ok() && before->key == *active_key) {
+        TRY(OpenFollower(*before, &follower));
+        active = std::move(follower);
+      }
+    }
+    TRY(OpenFollower(*wanted, &follower));
+    if (active == nullptr) {
+      active = std::move(follower);
+      TRY(catalog_->SetSetting(std::string(kActiveModel), wanted->name));
+      TRY(catalog_->SetSetting(std::string(kActiveKey), wanted->key));
+    } else {
+      target = std::move(follower);
+    }
+  }
+  active_ = active;
+  target_ = target;
+  model_problem_ = problem;
+  TargetModel embed_with;
+  embed_with.name = wanted->name;
+  embed_with.key = wanted->key;
+  embed_with.image = wanted->image;
+  embed_with.embeds_passages = wanted->embeds_passages;
+  embed_with.passage_words_max = wanted->passage_words_max;
+  embed_with_ = embed_with;
+  const int64_t outdated = TRY(catalog_->MarkOutdated(std::string(kPreparation), embed_with_->key));
+  if (outdated > 0) LOG_INFO("model {}: {} files are to be embedded", wanted->name, outdated);
+  return Ok{};
+}
+
+Result<ModelState> Library::UseModel(const std::string& name) {
+  auto info = options_.model_info(name);
+  if (!info.ok()) return info.error();
+  TRY(catalog_->SetSetting("model.chosen", name));
+  TRY(ChooseModel(name));
+  Poke();
+  return Models();
+}
+
+void Library::SwitchModelIfReady() {
+  std::lock_guard lock(model_mutex_);
+  if (target_ == nullptr || !target_->CaughtUp()) return;
+  auto counts = catalog_->CountsByRoot();
+  if (!counts.ok()) return;
+  for (const auto& [root, count] : *counts) {
+    if (count.pending > 0) return;
+  }
+  const embedding::ModelInfo& model = target_->model();
+  Result<> stored = catalog_->SetSetting(std::string(kActiveModel), model.name);
+  if (stored.ok()) stored = catalog_->SetSetting(std::string(kActiveKey), model.key);
+  if (!stored.ok()) return;
+  const std::string old_path = active_->path();
+  LOG_INFO("model {} is complete and is searched with from now on", model.name);
+  active_ = std::exchange(target_, nullptr);
+  // Searches under way keep the old index mapped until they end.
+  std::error_code ignored;
+  std::filesystem::remove(old_path, ignored);
+  auto dropped = catalog_->DropOtherModels(model.key);
+  if (!dropped.ok()) LOG_WARNING("old embeddings: {}", dropped.message());
+}
+
+ModelState Library::Models() const {
+  std::lock_guard lock(model_mutex_);
+  ModelState state;
+  if (active_ != nullptr) {
+    state.active = active_->model().name;
+    state.active_key = active_->model().key;
+  }
+  if (target_ != nullptr) {
+    state.target = target_->model().name;
+    state.target_key = target_->model().key;
+  }
+  state.problem = model_problem_;
+  return state;
+}
+
+std::optional<ActiveIndex> Library::Active() const {
+  std::lock_guard lock(model_mutex_);
+  if (active_ == nullptr) return std::nullopt;
+  return ActiveIndex{active_->model(), active_->index()};
+}
+
+std::string Library::ThumbnailPath(const Digest& hash) const {
+  const std::string hex = hash.hex();
+  return options_.thumbnail_directory + "/" + hex.substr(0, 2) + "/" + hex + ".jpg";
+}
+
+Result<> Library::RequestScan(const catalog::Root& root, bool full, queue::TaskId* id) {
+  const queue::TaskId made = TRY(queue_->Enqueue(ScanTask(SpecOf(root), full)));
+  if (id != nullptr) *id = made;
+  return Ok{};
+}
+
+Result<catalog::Root> Library::AddRoot(watch::RootSpec spec, const std::string& origin) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (spec.path.empty()) return Error{Code::kInvalid, "root: path is missing"};
+  const fs::path path = fs::canonical(spec.path, error);
+  if (error) return Error{Code::kNotFound, spec.path + ": " + error.message()};
+  if (!fs::is_directory(path)) return Error{Code::kInvalid, spec.path + ": not a folder"};
+  if (path == "/") return Error{Code::kInvalid, "/: the whole file system can't be a root"};
+  if (spec.name.empty()) {
+    spec.name = path.filename().string();
+    std::set<std::string> taken;
+    for (const catalog::Root& other : TRY(catalog_->Roots())) taken.insert(other.name);
+    const std::string base = spec.name;
+    for (int n = 2; taken.contains(spec.name); ++n) spec.name = base + "-" + std::to_string(n);
+  }
+  if (spec.name.size() > 100 || spec.name.find('/') != std::string::npos ||
+      Trim(spec.name).size() != spec.name.size() || !IsUtf8(spec.name)) {
+    return Error{Code::kInvalid, "root: a name has 1 to 100 characters, none of them a slash"};
+  }
+  spec.path = path.string();
+  catalog::Root root;
+  root.name = spec.name;
+  root.path = spec.path;
+  root.origin = origin;
+  root.options = spec.ToJson();
+  root.paused = spec.paused;
+  root.state = "scanning";
+  catalog::Root added = TRY(catalog_->AddRoot(root));
+  TRY(RequestScan(added, false, nullptr));
+  return added;
+}
+
+Result<> Library::RemoveRoot(const std::string& name) {
+  const catalog::Root root = TRY(catalog_->GetRoot(name));
+  if (root.origin == "config") {
+    return Error{Code::kConflict,
+                 name + ": this root stands in the configuration file; remove it there"};
+  }
+  TRY(queue_->Enqueue(UnwatchTask(name)));
+  TRY(catalog_->RemoveRoot(name));
+  Poke();
+  return Ok{};
+}
+
+Result<queue::TaskId> Library::Scan(const std::string& name, bool full) {
+  const catalog::Root root = TRY(catalog_->GetRoot(name));
+  queue::TaskId id;
+  TRY(RequestScan(root, full, &id));
+  return id;
+}
+
+Result<> Library::SetPaused(const std::string& name, bool paused) {
+  catalog::Root root = TRY(catalog_->GetRoot(name));
+  root.paused = paused;
+  TRY(catalog_->UpdateRoot(root));
+  TRY(RequestScan(root, false, nullptr));
+  Poke();
+  return Ok{};
+}
+
+Result<> Library::SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs) {
+  std::map<std::string, catalog::Root> by_path;
+  for (const catalog::Root& root : TRY(catalog_->Roots())) by_path[root.path] = root;
+  std::set<std::string> wanted;
+  for (const watch::RootSpec& spec : specs) {
+    std::error_code error;
+    const auto canonical = std::filesystem::weakly_canonical(spec.path, error).string();
+    wanted.insert(canonical);
+    auto known = by_path.find(canonical);
+    if (known == by_path.end()) {
+      auto added = AddRoot(spec, "config");
+      if (!added.ok()) LOG_ERROR("configured folder {}", added.message());
+      continue;
+    }
+    catalog::Root root = known->second;
+    watch::RootSpec renamed = spec;
+    renamed.name = root.name;
+    renamed.path = root.path;
+    root.origin = "config";
+    root.options = renamed.ToJson();
+    TRY(catalog_->UpdateRoot(root));
+  }
+  for (const auto& [path, root] : by_path) {
+    if (root.origin != "config" || wanted.contains(path)) continue;
+    // Taken out of the file: from now on it's like one that was added by hand.
+    catalog::Root kept = root;
+    kept.origin = "api";
+    TRY(catalog_->UpdateRoot(kept));
+  }
+  return Ok{};
+}
+
+Result<std::vector<RootView>> Library::Roots() {
+  const auto roots = TRY(catalog_->Roots());
+  const auto counts = TRY(catalog_->CountsByRoot());
+  std::vector<RootView> views;
+  for (const catalog::Root& root : roots) {
+    RootView view;
+    view.root = root;
+    if (auto found = counts.find(root.name); found != counts.end()) view.counts = found->second;
+    std::lock_guard lock(mutex_);
+    if (auto speed = speeds_.find(root.name); speed != speeds_.end()) {
+      view.speed_files_s = speed->second->FilesPerSecond();
+      view.current = speed->second->current();
+    }
+    if (view.counts.pending > 0 && view.speed_files_s > 0) {
+      view.eta_s = static_cast<double>(view.counts.pending) / view.speed_files_s;
+    }
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+Result<RootView> Library::GetRoot(const std::string& name) {
+  for (RootView& view : TRY(Roots())) {
+    if (view.root.name == name) return std::move(view);
+  }
+  return Error{Code::kNotFound, name + ": no such root"};
+}
+
+Result<IndexStatus> Library::Status() {
+  IndexStatus status;
+  int64_t waiting = 0;
+  for (const RootView& view : TRY(Roots())) {
+    status.files += view.counts.files;
+    status.indexed += view.counts.indexed;
+    status.pending += view.counts.pending;
+    status.failed += view.counts.failed;
+    status.speed_files_s += view.speed_files_s;
+    if (!view.root.paused) waiting += view.counts.pending;
+  }
+  for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
+    if (stats.name == kScanQueue || stats.name == kChangesQueue) {
+      status.scans_pending += stats.queued + stats.started;
+    }
+    if (stats.paused && stats.queued > 0) status.problem = "queue " + stats.name + " is paused";
+  }
+  if (status.pending > 0 && status.speed_files_s > 0) {
+    status.eta_s = static_cast<double>(status.pending) / status.speed_files_s;
+  }
+  std::lock_guard lock(model_mutex_);
+  const bool searchable = active_ != nullptr && active_->CaughtUp();
+  status.idle = waiting == 0 && status.scans_pending == 0 && searchable && target_ == nullptr;
+  if (active_ != nullptr && !active_->problem().empty()) status.problem = active_->problem();
+  std::lock_guard problem_lock(mutex_);
+  if (!problem_.empty()) status.problem = problem_;
+  return status;
+}
+
+Result<int64_t> Library::RetryFailures(const std::string& root) {
+  if (!root.empty()) TRY(catalog_->GetRoot(root));
+  const int64_t retried = TRY(catalog_->RetryFailures(root));
+  Poke();
+  return retried;
+}
+
+Result<std::vector<std::string>> Library::Verify() {
+  std::vector<std::string> problems;
+  const auto active = Active();
+  if (!active) return problems;
+  const int64_t expected = TRY(catalog_->CountSegments(active->model.key));
+  const auto actual = static_cast<int64_t>(active->index->size());
+  if (expected != actual) {
+    problems.push_back(fmt::format("index of {}: {} segments, the catalog has {}",
+                                   active->model.name, actual, expected));
+  }
+  return problems;
+}
+
+void Library::Poke() {
+  {
+    std::lock_guard lock(mutex_);
+    poke_ = true;
+  }
+  poked_.notify_all();
+}
+
+void Library::Count(const std::string& root, const std::string& path) {
+  std::lock_guard lock(mutex_);
+  auto& speed = speeds_[root];
+  if (speed == nullptr) speed = std::make_unique<Speed>();
+  speed->Count(path);
+}
+
+}  // namespace msearch::ingest

@@ -1,0 +1,147 @@
+// The controller's side of ingest: the only writer of the catalog. Turns reports of the monitor
+// into catalog rows, finished work into commits, and what the catalog still lacks into tasks (the
+// reconciler), and keeps the vector index in step.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "embedding/embedder.h"
+#include "ingest/index_follower.h"
+#include "ingest/pipeline.h"
+#include "ingest/speed.h"
+#include "queue/task_queue.h"
+#include "storage/blob_store.h"
+#include "watch/monitor.h"
+
+namespace msearch::ingest {
+
+struct LibraryOptions {
+  std::string index_directory;
+  std::string thumbnail_directory;
+  std::string worker_id;  // of the controller, for leases
+  std::string model;      // pack wanted by the configuration
+  // What a pack would be; an error when it isn't there.
+  std::function<Result<embedding::ModelInfo>(const std::string& name)> model_info;
+  queue::Retention retention;
+  Milliseconds lease_duration{15000};
+};
+
+struct RootView {
+  catalog::Root root;
+  catalog::RootCounts counts;
+  double speed_files_s = 0;     // over the last seconds
+  std::optional<double> eta_s;  // for what is pending
+  std::string current;          // file committed last
+};
+
+struct IndexStatus {
+  bool idle = false;  // all that is known is committed or has failed, and searchable
+  int64_t files = 0;
+  int64_t indexed = 0;
+  int64_t pending = 0;
+  int64_t failed = 0;
+  int64_t scans_pending = 0;  // scans and reports not yet worked off
+  double speed_files_s = 0;
+  std::optional<double> eta_s;
+  std::string problem;  // why nothing moves, if something is wrong
+};
+
+struct ModelState {
+  std::string active;  // searched with; empty: none
+  std::string active_key;
+  std::string target;  // being built, if another
+  std::string target_key;
+  std::string problem;  // why the wanted model isn't used
+};
+
+// The index that searches use, and whose it is.
+struct ActiveIndex {
+  embedding::ModelInfo model;
+  std::shared_ptr<index::VectorIndex> index;
+};
+
+// Thread-safe.
+class Library {
+ public:
+  Library(std::shared_ptr<catalog::Catalog> catalog, std::shared_ptr<queue::TaskQueue> queue,
+          std::shared_ptr<storage::BlobStore> blobs, LibraryOptions options);
+  ~Library();
+
+  // Decides the model, opens the index, asks for a scan of every root, starts the threads.
+  Result<> Start();
+  // Ends the threads; what was leased goes back. Idempotent.
+  void Stop();
+
+  Result<catalog::Root> AddRoot(watch::RootSpec spec, const std::string& origin);
+  Result<> RemoveRoot(const std::string& name);  // kConflict for one of the configuration
+  Result<queue::TaskId> Scan(const std::string& name, bool full);
+  Result<> SetPaused(const std::string& name, bool paused);
+  // Makes the roots of the configuration be what it says.
+  Result<> SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs);
+  Result<std::vector<RootView>> Roots();
+  Result<RootView> GetRoot(const std::string& name);
+
+  Result<IndexStatus> Status();
+  Result<int64_t> RetryFailures(const std::string& root);
+  // Switches to another pack: its vectors are built beside the present ones, then take over.
+  Result<ModelState> UseModel(const std::string& name);
+  ModelState Models() const;
+  std::optional<ActiveIndex> Active() const;
+  // Results that came too late and were refused, since the start.
+  uint64_t stale_commits() const { return stale_commits_; }
+  std::string ThumbnailPath(const Digest& hash) const;
+  // Compares index and catalog; the problems found, in words.
+  Result<std::vector<std::string>> Verify();
+
+ private:
+  Result<> ChooseModel(const std::string& name);
+  Result<> OpenFollower(const embedding::ModelInfo& model, std::unique_ptr<IndexFollower>* out);
+  void SwitchModelIfReady();
+  Result<> RequestScan(const catalog::Root& root, bool full, queue::TaskId* id);
+  Result<> GuardAgainstLostQueue();
+  void Reconcile(std::stop_token stop);
+  Result<bool> ReconcileStep(catalog::FileId* cursor);
+  void Poke();
+
+  std::vector<queue::NewTask> MakeJobs(const std::vector<catalog::File>& files,
+                                       const std::map<int64_t, catalog::Root>& roots) const;
+  void HandleReports(std::stop_token stop);
+  void HandleCommits(std::stop_token stop);
+  Result<> ApplyChanges(const Json& payload);
+  Result<> ApplyScanEnded(const Json& payload);
+  void Count(const std::string& root, const std::string& path);
+
+  const std::shared_ptr<catalog::Catalog> catalog_;
+  const std::shared_ptr<queue::TaskQueue> queue_;
+  const std::shared_ptr<storage::BlobStore> blobs_;
+  const LibraryOptions options_;
+
+  mutable std::mutex model_mutex_;
+  std::shared_ptr<IndexFollower> active_;
+  std::shared_ptr<IndexFollower> target_;  // null when the active one is the target
+  std::string model_problem_;
+  std::optional<TargetModel> embed_with_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any poked_;
+  bool poke_ = false;
+  std::string problem_;
+  std::map<std::string, std::unique_ptr<Speed>> speeds_;  // by root
+
+  std::atomic<uint64_t> stale_commits_ = 0;
+  std::vector<std::jthread> threads_;
+};
+
+watch::RootSpec SpecOf(const catalog::Root& root);
+
+}  // namespace msearch::ingest

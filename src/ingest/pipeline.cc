@@ -1,0 +1,241 @@
+#include "ingest/pipeline.h"
+
+#include <cstring>
+
+#include "base/strings.h"
+
+namespace msearch::ingest {
+namespace {
+
+using queue::NewTask;
+
+// File names are bytes; JSON is text. Names that aren't UTF-8 travel as base64 under another key.
+void PutPath(Json* json, const std::string& key, const std::string& path) {
+  if (IsUtf8(path)) {
+    (*json)[key] = path;
+  } else {
+    (*json)[key + "_base64"] = Base64Encode(path);
+  }
+}
+
+std::string GetPath(const Json& json, const std::string& key) {
+  if (auto path = GetString(json, key)) return *path;
+  return Base64Decode(GetString(json, key + "_base64").value_or("")).value_or("");
+}
+
+std::string FileKey(const PrepareJob& job) {
+  return "file:" + std::to_string(job.file) + ":" + std::to_string(job.version);
+}
+
+NewTask FileTask(std::string_view queue, std::string_view kind, const PrepareJob& job, Json payload,
+                 queue::Priority priority) {
+  NewTask task;
+  task.queue = queue;
+  task.kind = kind;
+  task.payload = std::move(payload);
+  task.priority = priority;
+  task.unique_key = FileKey(job);
+  task.dead_letter = {std::string(kCommitQueue), "failed"};
+  return task;
+}
+
+}  // namespace
+
+Json TargetModel::ToJson() const {
+  return {{"name", name},
+          {"key", key},
+          {"image", image.ToJson()},
+          {"passages", embeds_passages},
+          {"passage_words_max", passage_words_max}};
+}
+
+Result<TargetModel> TargetModel::FromJson(const Json& json) {
+  TargetModel model;
+  model.name = GetString(json, "name").value_or("");
+  model.key = GetString(json, "key").value_or("");
+  if (model.name.empty() || model.key.empty() || !json.contains("image")) {
+    return Error{Code::kInvalid, "task: model without name, key or input"};
+  }
+  model.image = TRY(embedding::ImageInputSpec::FromJson(json["image"]));
+  model.embeds_passages = GetBool(json, "passages").value_or(false);
+  model.passage_words_max = static_cast<uint32_t>(GetInt(json, "passage_words_max").value_or(200));
+  return model;
+}
+
+Json PrepareJob::ToJson() const {
+  Json json{{"file", file}, {"version", version},         {"root", root},
+            {"size", size}, {"modified_ns", modified_ns}, {"restarts", restarts}};
+  PutPath(&json, "root_path", root_path);
+  PutPath(&json, "path", path);
+  if (model) json["model"] = model->ToJson();
+  return json;
+}
+
+Result<PrepareJob> PrepareJob::FromJson(const Json& json) {
+  PrepareJob job;
+  job.file = GetInt(json, "file").value_or(0);
+  job.version = GetInt(json, "version").value_or(0);
+  job.root = GetString(json, "root").value_or("");
+  job.root_path = GetPath(json, "root_path");
+  job.path = GetPath(json, "path");
+  job.size = static_cast<uint64_t>(GetInt(json, "size").value_or(0));
+  job.modified_ns = GetInt(json, "modified_ns").value_or(0);
+  job.restarts = static_cast<int>(GetInt(json, "restarts").value_or(0));
+  if (job.file == 0 || job.path.empty()) return Error{Code::kInvalid, "task: no file named"};
+  if (json.contains("model")) job.model = TRY(TargetModel::FromJson(json["model"]));
+  return job;
+}
+
+Json Parcel::ToJson() const {
+  Json json{{"job", job.ToJson()}, {"hash", hash.hex()}};
+  if (!document.empty()) json["document"] = document;
+  if (!thumbnail.empty()) json["thumbnail"] = thumbnail;
+  if (!pixels.empty()) json["pixels"] = pixels;
+  if (!vectors.empty()) json["vectors"] = vectors;
+  return json;
+}
+
+Result<Parcel> Parcel::FromJson(const Json& json) {
+  if (!json.is_object() || !json.contains("job")) {
+    return Error{Code::kInvalid, "task: payload without a job"};
+  }
+  Parcel parcel;
+  parcel.job = TRY(PrepareJob::FromJson(json["job"]));
+  parcel.hash = TRY(Digest::FromHex(GetString(json, "hash").value_or("")));
+  parcel.document = GetString(json, "document").value_or("");
+  parcel.thumbnail = GetString(json, "thumbnail").value_or("");
+  parcel.vectors = GetString(json, "vectors").value_or("");
+  if (json.contains("pixels")) {
+    for (const Json& id : json["pixels"]) {
+      if (!id.is_string()) return Error{Code::kInvalid, "task: pixels aren't blob ids"};
+      parcel.pixels.push_back(id.get<std::string>());
+    }
+  }
+  return parcel;
+}
+
+std::vector<std::string> Parcel::Blobs() const {
+  std::vector<std::string> ids = pixels;
+  for (const std::string& id : {document, thumbnail, vectors}) {
+    if (!id.empty()) ids.push_back(id);
+  }
+  return ids;
+}
+
+NewTask PrepareTask(const PrepareJob& job, queue::Priority priority) {
+  return FileTask(kPrepareQueue, "prepare", job, job.ToJson(), priority);
+}
+
+NewTask EmbedTask(const Parcel& parcel, queue::Priority priority) {
+  return FileTask(kEmbedQueue, "embed", parcel.job, parcel.ToJson(), priority);
+}
+
+NewTask CommitTask(const Parcel& parcel, queue::Priority priority) {
+  NewTask task = FileTask(kCommitQueue, "commit", parcel.job, parcel.ToJson(), priority);
+  // Commits fail for the disk's or the database's sake, never for the file's: keep trying.
+  task.retry.errors_max = 1000;
+  return task;
+}
+
+NewTask ScanTask(const watch::RootSpec& root, bool full) {
+  NewTask task;
+  task.queue = kScanQueue;
+  task.kind = "scan";
+  task.payload = {{"root", root.ToJson()}, {"full", full}};
+  task.priority = queue::Priority::kHigh;
+  task.timeout = Milliseconds(int64_t{24} * 3600 * 1000);
+  return task;
+}
+
+NewTask UnwatchTask(const std::string& root) {
+  NewTask task;
+  task.queue = kScanQueue;
+  task.kind = "unwatch";
+  task.payload = {{"root", root}};
+  task.priority = queue::Priority::kHigh;
+  return task;
+}
+
+NewTask ChangesTask(const watch::RootSpec& root, const std::vector<watch::Change>& changes) {
+  NewTask task;
+  task.queue = kChangesQueue;
+  task.kind = "changes";
+  task.payload = {{"root", root.name}, {"root_path", root.path}, {"changes", Json::array()}};
+  for (const watch::Change& change : changes) task.payload["changes"].push_back(change.ToJson());
+  task.retry.errors_max = 1000;
+  return task;
+}
+
+NewTask ScanEndedTask(const watch::RootSpec& root, const watch::RootStatus& status, bool complete) {
+  NewTask task;
+  task.queue = kChangesQueue;
+  task.kind = "scan_ended";
+  task.payload = {{"root", root.name}, {"status", status.ToJson()}, {"complete", complete}};
+  task.retry.errors_max = 1000;
+  return task;
+}
+
+// The blob: for each embedding u32 views, for each view u32 dimensions and its floats, then u32
+// size and the labels as CBOR. All little-endian.
+std::string EncodeVectors(const std::vector<embedding::Embedding>& embeddings) {
+  std::string out;
+  auto put = [&](uint32_t value) { out.append(reinterpret_cast<const char*>(&value), 4); };
+  put(static_cast<uint32_t>(embeddings.size()));
+  for (const embedding::Embedding& one : embeddings) {
+    put(static_cast<uint32_t>(one.views.size()));
+    for (const std::vector<float>& view : one.views) {
+      put(static_cast<uint32_t>(view.size()));
+      out.append(reinterpret_cast<const char*>(view.data()), view.size() * sizeof(float));
+    }
+    Json labels = Json::array();
+    for (const embedding::Label& label : one.labels) {
+      labels.push_back({label.text, label.probability, label.generals});
+    }
+    const std::string cbor = ToCbor(labels);
+    put(static_cast<uint32_t>(cbor.size()));
+    out += cbor;
+  }
+  return out;
+}
+
+Result<std::vector<embedding::Embedding>> DecodeVectors(std::string_view bytes) {
+  const Error broken{Code::kCorrupt, "vectors: broken blob"};
+  auto take = [&](uint32_t* value) {
+    if (bytes.size() < 4) return false;
+    std::memcpy(value, bytes.data(), 4);
+    bytes.remove_prefix(4);
+    return true;
+  };
+  uint32_t count = 0;
+  if (!take(&count)) return broken;
+  std::vector<embedding::Embedding> out;
+  for (uint32_t i = 0; i < count; ++i) {
+    embedding::Embedding one;
+    uint32_t views = 0;
+    if (!take(&views) || views > 64) return broken;
+    for (uint32_t v = 0; v < views; ++v) {
+      uint32_t dimensions = 0;
+      if (!take(&dimensions) || bytes.size() / sizeof(float) < dimensions) return broken;
+      std::vector<float> view(dimensions);
+      if (dimensions > 0) std::memcpy(view.data(), bytes.data(), dimensions * sizeof(float));
+      bytes.remove_prefix(dimensions * sizeof(float));
+      one.views.push_back(std::move(view));
+    }
+    uint32_t size = 0;
+    if (!take(&size) || bytes.size() < size) return broken;
+    const Json labels = TRY(FromCbor(bytes.substr(0, size)));
+    bytes.remove_prefix(size);
+    try {
+      for (const Json& label : labels) {
+        one.labels.push_back({label.at(0).get<std::string>(), label.at(1).get<float>(),
+                              label.at(2).get<std::vector<std::string>>()});
+      }
+    } catch (const Json::exception&) {
+      return broken;
+    }
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+}  // namespace msearch::ingest

@@ -1,0 +1,99 @@
+// The life of a file as one table: which task follows which. Payloads are written and read here
+// and nowhere else.
+//
+//   queue    kind        handled by         followed by
+//   scan     scan        monitor            changes*, scan_ended (changes)
+//   scan     unwatch     monitor            -
+//   changes  changes     controller         - (the reconciler enqueues prepare)
+//   changes  scan_ended  controller         -
+//   tasks    prepare     task worker        embed, or commit when there's nothing to embed
+//   embed    embed       embedding worker   commit; prepare when its blobs were lost
+//   commit   commit      controller         - ; prepare when its blobs were lost
+//   commit   failed      controller         - (dead letter of prepare, embed and commit)
+//
+// From prepare to commit a file version has one unique key ("file:ID:VERSION"), handed from each
+// task to its follow-up in the atomic step of completion: so a version is in the pipeline at most
+// once, and the reconciler may enqueue whatever the catalog calls pending, at any time.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "catalog/catalog.h"
+#include "embedding/embedder.h"
+#include "media/codec.h"
+#include "queue/task.h"
+#include "watch/monitor.h"
+
+namespace msearch::ingest {
+
+inline constexpr std::string_view kScanQueue = "scan";
+inline constexpr std::string_view kChangesQueue = "changes";
+inline constexpr std::string_view kPrepareQueue = "tasks";
+inline constexpr std::string_view kEmbedQueue = "embed";
+inline constexpr std::string_view kCommitQueue = "commit";
+
+// Version of decoding and segmenting. Raised when the same bytes would give other segments:
+// then everything is prepared again.
+inline constexpr std::string_view kPreparation = "1";
+
+// The model that files are being embedded with. Absent: full text and names only.
+struct TargetModel {
+  std::string name;  // of the pack
+  std::string key;
+  embedding::ImageInputSpec image;
+  bool embeds_passages = false;
+  uint32_t passage_words_max = 200;
+  Json ToJson() const;
+  static Result<TargetModel> FromJson(const Json& json);
+};
+
+// What a prepare task is told. Rides along in every later payload, so that any step that misses
+// its blobs can ask for a new start.
+struct PrepareJob {
+  catalog::FileId file = 0;
+  int64_t version = 0;
+  std::string root;       // name
+  std::string root_path;  // absolute
+  std::string path;       // relative
+  uint64_t size = 0;
+  int64_t modified_ns = 0;
+  int restarts = 0;  // how often blobs were lost
+  std::optional<TargetModel> model;
+  std::string AbsolutePath() const { return root_path + "/" + path; }
+  Json ToJson() const;
+  static Result<PrepareJob> FromJson(const Json& json);
+};
+
+// Where the bytes between the steps are.
+struct Parcel {
+  PrepareJob job;
+  Digest hash;
+  std::string document;             // blob: media::Prepared::Head as CBOR; empty: content was known
+  std::string thumbnail;            // blob; empty: none
+  std::vector<std::string> pixels;  // blobs, as Prepared::pixels
+  std::string vectors;              // blob: see EncodeVectors; empty: not embedded
+  Json ToJson() const;
+  static Result<Parcel> FromJson(const Json& json);
+  std::vector<std::string> Blobs() const;
+};
+
+queue::NewTask PrepareTask(const PrepareJob& job, queue::Priority priority);
+queue::NewTask EmbedTask(const Parcel& parcel, queue::Priority priority);
+queue::NewTask CommitTask(const Parcel& parcel, queue::Priority priority);
+queue::NewTask ScanTask(const watch::RootSpec& root, bool full);
+queue::NewTask UnwatchTask(const std::string& root);
+queue::NewTask ChangesTask(const watch::RootSpec& root, const std::vector<watch::Change>& changes);
+queue::NewTask ScanEndedTask(const watch::RootSpec& root, const watch::RootStatus& status,
+                             bool complete);
+
+// Embeddings of a document's segments, in order, as one blob.
+std::string EncodeVectors(const std::vector<embedding::Embedding>& embeddings);
+Result<std::vector<embedding::Embedding>> DecodeVectors(std::string_view bytes);
+
+}  // namespace msearch::ingest

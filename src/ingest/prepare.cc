@@ -1,0 +1,161 @@
+#include "ingest/prepare.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "base/log.h"
+
+// The content's hash comes first: a copy, a move that the monitor couldn't explain, or a touched
+// file ends here, at the price of one read. Else the file is decoded once, by the codec child, from
+// the descriptor that was hashed. A file that changes meanwhile is left for its next version: the
+// monitor has seen it or will.
+
+namespace msearch::ingest {
+namespace {
+
+using queue::Outcome;
+
+int64_t ModifiedNs(const struct stat& info) {
+  return info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
+}
+
+media::PixelsWanted Wanted(const embedding::ImageInputSpec& spec) {
+  using Fit = embedding::ImageInputSpec::Fit;
+  media::PixelsWanted wanted;
+  wanted.width = spec.width;
+  wanted.height = spec.height;
+  wanted.fit = spec.fit == Fit::kStretch      ? media::PixelsWanted::Fit::kStretch
+               : spec.fit == Fit::kCenterCrop ? media::PixelsWanted::Fit::kCenterCrop
+                                              : media::PixelsWanted::Fit::kPad;
+  return wanted;
+}
+
+class Preparer {
+ public:
+  Preparer(std::shared_ptr<storage::BlobStore> blobs, std::shared_ptr<media::Codec> codec,
+           ContentKnown known, PrepareOptions options)
+      : blobs_(std::move(blobs)),
+        codec_(std::move(codec)),
+        known_(std::move(known)),
+        options_(options) {}
+
+  Outcome Handle(const queue::TaskContext& task) {
+    Outcome outcome;
+    auto job = PrepareJob::FromJson(task.lease().task.payload);
+    if (!job.ok()) {
+      outcome.status = job.error();
+      return outcome;
+    }
+    if (!WaitForRoom(task)) {
+      outcome.release = true;
+      outcome.delay = Milliseconds(500);
+      return outcome;
+    }
+    Result<> done = Prepare(*job, task.lease().task.priority, &outcome);
+    if (!done.ok()) outcome.status = done.error();
+    return outcome;
+  }
+
+ private:
+  // Embedding that lags holds preparing back, so that the bytes in flight stay bounded.
+  bool WaitForRoom(const queue::TaskContext& task) const {
+    const uint64_t room = blobs_->bytes_max() / 4 * 3;
+    for (int round = 0; blobs_->bytes() > room; ++round) {
+      if (task.ShouldStop() || round == 100) return false;
+      std::this_thread::sleep_for(Milliseconds(50));
+    }
+    return true;
+  }
+
+  // True when the file isn't what the monitor saw any more.
+  static bool Changed(const Fd& file, const PrepareJob& job) {
+    struct stat info {};
+    return fstat(file.get(), &info) != 0 || static_cast<uint64_t>(info.st_size) != job.size ||
+           ModifiedNs(info) != job.modified_ns;
+  }
+
+  Result<> Prepare(const PrepareJob& job, queue::Priority priority, Outcome* outcome) {
+    auto file = OpenFile(job.AbsolutePath(), O_RDONLY);
+    if (!file.ok()) return file.error();
+    const Error changing{Code::kUnavailable, job.path + ": still changing"};
+    struct stat info {};
+    if (fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+      return Error{Code::kUnsupported, job.path + ": not a regular file"};
+    }
+    auto hash = Sha256File(file->get());
+    if (!hash.ok()) return Error{hash.code(), job.path + ": " + hash.message()};
+    if (Changed(*file, job)) return changing;
+    Parcel parcel;
+    parcel.job = job;
+    parcel.hash = *hash;
+    const std::string model_key = job.model ? job.model->key : "";
+    auto known = known_(*hash, model_key);
+    if (known.ok() && *known) {
+      outcome->result = {{"known", true}};
+      outcome->follow_ups.push_back(CommitTask(parcel, priority));
+      return Ok{};
+    }
+
+    media::PrepareOptions wanted;
+    wanted.picture_pixels_max = options_.picture_pixels_max;
+    wanted.thumbnail_side_max = options_.thumbnail_side_max;
+    if (job.model) {
+      wanted.pixels = Wanted(job.model->image);
+      wanted.passage_words_max = job.model->passage_words_max;
+    }
+    auto prepared = codec_->Prepare(*file, job.path, wanted);
+    if (Changed(*file, job)) return changing;
+    if (!prepared.ok()) return prepared.error();
+    Result<> stored = Store(*prepared, &parcel);
+    if (!stored.ok()) {
+      for (const std::string& id : parcel.Blobs()) blobs_->Remove(id);
+      return stored;
+    }
+    const bool embeds =
+        job.model && (!parcel.pixels.empty() || (prepared->type == media::MediaType::kDocument &&
+                                                 job.model->embeds_passages));
+    outcome->result = {{"type", media::TypeName(prepared->type)},
+                       {"segments", prepared->segments.size()}};
+    outcome->follow_ups.push_back(embeds ? EmbedTask(parcel, priority)
+                                         : CommitTask(parcel, priority));
+    return Ok{};
+  }
+
+  Result<> Store(const media::Prepared& prepared, Parcel* parcel) {
+    parcel->document = TRY(blobs_->Put(ToCbor(prepared.Head())));
+    if (!prepared.thumbnail.empty()) parcel->thumbnail = TRY(blobs_->Put(prepared.thumbnail));
+    for (const std::string& pixels : prepared.pixels) {
+      parcel->pixels.push_back(TRY(blobs_->Put(pixels)));
+    }
+    return Ok{};
+  }
+
+  const std::shared_ptr<storage::BlobStore> blobs_;
+  const std::shared_ptr<media::Codec> codec_;
+  const ContentKnown known_;
+  const PrepareOptions options_;
+};
+
+}  // namespace
+
+queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
+                                   std::shared_ptr<media::Codec> codec, ContentKnown known,
+                                   PrepareOptions options) {
+  auto preparer =
+      std::make_shared<Preparer>(std::move(blobs), std::move(codec), std::move(known), options);
+  return [preparer](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+    std::vector<Outcome> outcomes;
+    for (const auto& task : tasks) {
+      if (task->ShouldStop()) {
+        outcomes.emplace_back().release = true;
+      } else {
+        outcomes.push_back(preparer->Handle(*task));
+      }
+    }
+    return outcomes;
+  };
+}
+
+}  // namespace msearch::ingest

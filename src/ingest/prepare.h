@@ -1,0 +1,28 @@
+// The task worker's step: from an open file to what can be embedded and committed.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "ingest/pipeline.h"
+#include "media/codec.h"
+#include "queue/worker.h"
+#include "storage/blob_store.h"
+
+namespace msearch::ingest {
+
+struct PrepareOptions {
+  uint64_t picture_pixels_max = 250'000'000;
+  uint32_t thumbnail_side_max = 320;
+};
+
+// Whether a content is complete for this preparation and model, so that nothing but its path is
+// missing. A wrong "no" costs work; a wrong "yes" is caught at the commit.
+using ContentKnown = std::function<Result<bool>(const Digest& hash, const std::string& model_key)>;
+
+// The handler for kind "prepare". Uses `codec` from the calling thread only.
+queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
+                                   std::shared_ptr<media::Codec> codec, ContentKnown known,
+                                   PrepareOptions options);
+
+}  // namespace msearch::ingest

@@ -1,0 +1,97 @@
+#include "base/log.h"
+#include "ingest/library.h"
+
+// The reconciler enqueues what the catalog calls pending. It walks the pending files in order of
+// their ids, a page at a time, and waits at the window's end until workers have caught up; at the
+// list's end until something changes. Because a file version has one unique key from prepare to
+// commit, walking over files that are under way changes nothing, so it simply starts again from
+// the top now and then: that alone brings back every task that was ever lost.
+
+namespace msearch::ingest {
+namespace {
+
+constexpr size_t kPage = 500;
+constexpr int64_t kWindow = 4000;  // prepare tasks queued at a time
+constexpr auto kFullPassEvery = std::chrono::seconds(30);
+constexpr auto kStepEvery = std::chrono::seconds(1);
+
+}  // namespace
+
+std::vector<queue::NewTask> Library::MakeJobs(const std::vector<catalog::File>& files,
+                                              const std::map<int64_t, catalog::Root>& roots) const {
+  std::optional<TargetModel> model;
+  {
+    std::lock_guard lock(model_mutex_);
+    model = embed_with_;
+  }
+  std::vector<queue::NewTask> tasks;
+  for (const catalog::File& file : files) {
+    const auto root = roots.find(file.root_id);
+    if (root == roots.end()) continue;
+    PrepareJob job;
+    job.file = file.id;
+    job.version = file.version;
+    job.root = root->second.name;
+    job.root_path = root->second.path;
+    job.path = file.fact.path;
+    job.size = file.fact.size;
+    job.modified_ns = file.fact.modified_ns;
+    job.model = model;
+    tasks.push_back(PrepareTask(job, queue::Priority::kNormal));
+  }
+  return tasks;
+}
+
+// One page; false when the window is full or the list is at its end (then the cursor is 0).
+Result<bool> Library::ReconcileStep(catalog::FileId* cursor) {
+  int64_t queued = 0;
+  for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
+    if (stats.name == kPrepareQueue) queued = stats.queued;
+  }
+  if (queued >= kWindow) return false;
+  const auto files = TRY(catalog_->PendingFiles(*cursor, kPage));
+  if (files.empty()) {
+    *cursor = 0;
+    return false;
+  }
+  std::map<int64_t, catalog::Root> roots;
+  for (const catalog::Root& root : TRY(catalog_->Roots())) roots[root.id] = root;
+  const auto tasks = MakeJobs(files, roots);
+  if (!tasks.empty()) TRY(queue_->Enqueue(tasks));
+  *cursor = files.back().id;
+  return true;
+}
+
+void Library::Reconcile(std::stop_token stop) {
+  catalog::FileId cursor = 0;
+  bool at_end = false;
+  SteadyTime pass_at = std::chrono::steady_clock::now();
+  while (!stop.stop_requested()) {
+    const auto now = std::chrono::steady_clock::now();
+    Result<> done = GuardAgainstLostQueue();
+    if (done.ok()) done = queue_->Maintain(options_.retention);
+    if (done.ok() && (!at_end || now - pass_at > kFullPassEvery)) {
+      if (at_end) pass_at = now;
+      at_end = false;
+      while (!stop.stop_requested()) {
+        auto more = ReconcileStep(&cursor);
+        if (!more.ok()) {
+          done = more.error();
+          break;
+        }
+        if (*more) continue;
+        at_end = cursor == 0;
+        break;
+      }
+    }
+    (void)blobs_->RemoveOlderThan(Milliseconds(3600 * 1000));
+    SwitchModelIfReady();
+    if (!done.ok()) LOG_WARNING("reconciler: {}", done.message());
+    std::unique_lock lock(mutex_);
+    problem_ = done.ok() ? "" : done.message();
+    poked_.wait_for(lock, stop, kStepEvery, [&] { return poke_; });
+    if (std::exchange(poke_, false)) at_end = false;
+  }
+}
+
+}  // namespace msearch::ingest
