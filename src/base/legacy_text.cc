@@ -1,0 +1,262 @@
+#include "base/legacy_text.h"
+
+#include <unicode/ubrk.h>
+#include <unicode/ucnv.h>
+#include <unicode/ucsdet.h>
+#include <unicode/ustring.h>
+#include <unicode/utext.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "base/strings.h"
+#include "base/unicode.h"
+
+namespace msearch {
+namespace {
+
+// Windows-1252's characters for the bytes 0x80 to 0x9F; 0 where it has none, and Latin-1's control
+// characters stand there.
+constexpr std::array<char32_t, 32> kWindows1252 = {
+    0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160,
+    0x2039, 0x0152, 0,      0x017D, 0,      0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022,
+    0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
+
+// The byte that reading as Latin-1 or Windows-1252 would have turned into this character.
+std::optional<char> MisreadByte(char32_t point) {
+  if (point >= 0x80 && point <= 0xFF) return static_cast<char>(point);
+  const auto at = std::find(kWindows1252.begin(), kWindows1252.end(), point);
+  if (point == 0 || at == kWindows1252.end()) return std::nullopt;
+  return static_cast<char>(0x80 + (at - kWindows1252.begin()));
+}
+
+std::string WithPlainLineEnds(const std::string& text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\r') {
+      out += text[i];
+    } else if (i + 1 >= text.size() || text[i + 1] != '\n') {
+      out += '\n';
+    }
+  }
+  return out;
+}
+
+bool LooksBinary(std::string_view text) {
+  size_t control = 0;
+  for (unsigned char c : text) {
+    if (c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != 0x1B) ++control;
+  }
+  return control * 200 > text.size();
+}
+
+// Nothing when the bytes aren't valid in that encoding.
+std::optional<std::string> Convert(std::string_view bytes, const char* encoding) {
+  UErrorCode status = U_ZERO_ERROR;
+  const std::unique_ptr<UConverter, decltype(&ucnv_close)> converter(ucnv_open(encoding, &status),
+                                                                     ucnv_close);
+  if (U_FAILURE(status)) return std::nullopt;
+  ucnv_setToUCallBack(converter.get(), UCNV_TO_U_CALLBACK_STOP, nullptr, nullptr, nullptr, &status);
+  std::u16string wide(bytes.size() + 16, u'\0');
+  int32_t size = ucnv_toUChars(converter.get(), wide.data(), static_cast<int32_t>(wide.size()),
+                               bytes.data(), static_cast<int32_t>(bytes.size()), &status);
+  if (U_FAILURE(status) || static_cast<size_t>(size) > wide.size()) return std::nullopt;
+  std::string utf8(static_cast<size_t>(size) * 3, '\0');
+  u_strToUTF8(utf8.data(), static_cast<int32_t>(utf8.size()), &size, wide.data(), size, &status);
+  if (U_FAILURE(status)) return std::nullopt;
+  utf8.resize(static_cast<size_t>(size));
+  return utf8;
+}
+
+const char* Utf16WithoutMark(std::string_view bytes) {
+  std::array<size_t, 2> zeros{};
+  for (size_t i = 0; i < bytes.size(); ++i) zeros[i % 2] += bytes[i] == 0 ? 1 : 0;
+  const size_t units = bytes.size() / 2;
+  if (units == 0 || bytes.size() % 2 != 0) return nullptr;
+  if (zeros[1] * 4 > units && zeros[0] * 50 < units) return "UTF-16LE";
+  if (zeros[0] * 4 > units && zeros[1] * 50 < units) return "UTF-16BE";
+  return nullptr;
+}
+
+// In the double-byte encodings of Chinese, Japanese and Korean the bytes above 127 come in pairs
+// nearly everywhere; in European ones a letter with an accent mostly stands alone.
+bool HighBytesComeInPairs(std::string_view bytes) {
+  size_t even = 0;
+  size_t odd = 0;
+  for (size_t i = 0; i < bytes.size();) {
+    size_t run = 0;
+    while (i + run < bytes.size() && static_cast<unsigned char>(bytes[i + run]) >= 0x80) ++run;
+    if (run > 0) (run % 2 == 0 ? even : odd) += 1;
+    i += run + 1;
+  }
+  return even > 0 && odd * 10 <= even;
+}
+
+bool IsMultiByte(std::string_view encoding) {
+  return encoding == "GB18030" || encoding == "Big5" || encoding == "Shift_JIS" ||
+         encoding.starts_with("EUC-") || encoding.starts_with("ISO-2022-");
+}
+
+std::vector<std::string> Guesses(std::string_view bytes) {
+  std::vector<std::string> names;
+  UErrorCode status = U_ZERO_ERROR;
+  const std::unique_ptr<UCharsetDetector, decltype(&ucsdet_close)> detector(ucsdet_open(&status),
+                                                                            ucsdet_close);
+  if (U_FAILURE(status)) return names;
+  ucsdet_setText(detector.get(), bytes.data(),
+                 static_cast<int32_t>(std::min<size_t>(bytes.size(), 1 << 20)), &status);
+  int32_t count = 0;
+  const UCharsetMatch** matches = ucsdet_detectAll(detector.get(), &count, &status);
+  for (int32_t i = 0; U_SUCCESS(status) && i < count; ++i) {
+    std::string name = ucsdet_getName(matches[i], &status);
+    if (name == "UTF-8" || name.starts_with("UTF-16") || name.starts_with("UTF-32")) continue;
+    names.push_back(name == "ISO-8859-1" ? "windows-1252" : std::move(name));
+  }
+  if (HighBytesComeInPairs(bytes)) {
+    names.push_back("GB18030");
+    std::stable_partition(names.begin(), names.end(), IsMultiByte);
+  }
+  names.push_back("windows-1252");
+  names.push_back("ISO-8859-1");
+  return names;
+}
+
+Result<DecodedText> Finished(const std::string& utf8, std::string encoding) {
+  DecodedText out;
+  out.utf8 = WithPlainLineEnds(utf8);
+  out.encoding = std::move(encoding);
+  if (LooksBinary(out.utf8)) return Error{Code::kUnsupported, "file: not text"};
+  std::string repaired = RepairMisread(out.utf8);
+  out.repaired = repaired != out.utf8;
+  if (out.repaired) out.utf8 = std::move(repaired);
+  return out;
+}
+
+bool CountsAlone(char32_t point) {
+  return IsHanPoint(point) || (point >= 0x3041 && point <= 0x30FF) ||
+         (point >= 0xAC00 && point <= 0xD7A3) || (point >= 0xFF66 && point <= 0xFF9D);
+}
+
+// Where the word counted as number `words` + 1 begins; nothing when there are no more than `words`.
+// `counted`: how many there are before that.
+std::optional<size_t> FindWord(std::string_view utf8, uint32_t words, uint32_t& counted) {
+  counted = 0;
+  bool inside = false;
+  for (size_t at = 0; at < utf8.size();) {
+    size_t size = 1;
+    while (at + size < utf8.size() && (static_cast<unsigned char>(utf8[at + size]) & 0xC0) == 0x80)
+      ++size;
+    const std::u32string points = ToCodePoints(utf8.substr(at, size));
+    const char32_t point = points.empty() ? U' ' : points[0];
+    const bool alone = CountsAlone(point);
+    const bool part = IsLetterPoint(point) || IsNumberPoint(point) || IsMarkPoint(point) ||
+                      point == U'\'' || point == 0x2019;
+    if (alone || (part && !inside)) {
+      if (counted == words) return at;
+      ++counted;
+    }
+    inside = part && !alone;
+    at += size;
+  }
+  return std::nullopt;
+}
+
+// The text after the byte order mark, if there is one.
+std::optional<Result<DecodedText>> DecodeMarked(std::string_view bytes) {
+  struct Mark {
+    std::string_view bytes;
+    const char* encoding;
+  };
+  using namespace std::literals;
+  for (const Mark& mark : {Mark{"\xEF\xBB\xBF"sv, "UTF-8"}, Mark{"\xFF\xFE\0\0"sv, "UTF-32LE"},
+                           Mark{"\0\0\xFE\xFF"sv, "UTF-32BE"}, Mark{"\xFF\xFE"sv, "UTF-16LE"},
+                           Mark{"\xFE\xFF"sv, "UTF-16BE"}}) {
+    if (!bytes.starts_with(mark.bytes)) continue;
+    const std::string_view rest = bytes.substr(mark.bytes.size());
+    if (auto text = Convert(rest, mark.encoding)) return Finished(*text, mark.encoding);
+    return Finished(SanitizeUtf8(rest), "UTF-8");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string RepairMisread(std::string_view utf8) {
+  std::string out;
+  out.reserve(utf8.size());
+  size_t repaired = 0;
+  size_t kept = 0;
+  std::string run_bytes;
+  std::string run_text;
+  auto flush = [&] {
+    if (run_bytes.empty()) return;
+    const bool misread = run_bytes.size() > 1 && IsUtf8(run_bytes);
+    ++(misread ? repaired : kept);
+    out += misread ? run_bytes : run_text;
+    run_bytes.clear();
+    run_text.clear();
+  };
+  for (char32_t point : ToCodePoints(utf8)) {
+    if (const auto byte = MisreadByte(point)) {
+      run_bytes += *byte;
+      AppendUtf8(run_text, point);
+      continue;
+    }
+    flush();
+    AppendUtf8(out, point);
+    if (point >= 0x80) ++kept;
+  }
+  flush();
+  return repaired > 0 && repaired >= kept * 4 ? out : std::string(utf8);
+}
+
+Result<DecodedText> DecodeText(std::string_view bytes) {
+  if (auto marked = DecodeMarked(bytes)) return std::move(*marked);
+  if (const char* encoding = Utf16WithoutMark(bytes)) {
+    if (auto text = Convert(bytes, encoding)) return Finished(*text, encoding);
+  }
+  if (IsUtf8(bytes)) return Finished(std::string(bytes), "UTF-8");
+  if (LooksBinary(bytes)) return Error{Code::kUnsupported, "file: not text"};
+  for (const std::string& encoding : Guesses(bytes)) {
+    if (auto text = Convert(bytes, encoding.c_str())) return Finished(*text, encoding);
+  }
+  return Finished(SanitizeUtf8(bytes), "UTF-8");
+}
+
+uint32_t CountWords(std::string_view utf8) {
+  uint32_t counted = 0;
+  FindWord(utf8, UINT32_MAX, counted);
+  return counted;
+}
+
+size_t PrefixOfWords(std::string_view utf8, uint32_t words) {
+  uint32_t counted = 0;
+  return FindWord(utf8, words, counted).value_or(utf8.size());
+}
+
+std::vector<std::string_view> SplitSentences(std::string_view utf8) {
+  std::vector<std::string_view> sentences;
+  UErrorCode status = U_ZERO_ERROR;
+  UText text = UTEXT_INITIALIZER;
+  utext_openUTF8(&text, utf8.data(), static_cast<int64_t>(utf8.size()), &status);
+  const std::unique_ptr<UBreakIterator, decltype(&ubrk_close)> breaks(
+      ubrk_open(UBRK_SENTENCE, "", nullptr, 0, &status), ubrk_close);
+  ubrk_setUText(breaks.get(), &text, &status);
+  if (U_SUCCESS(status)) {
+    int32_t begin = ubrk_first(breaks.get());
+    for (int32_t end = ubrk_next(breaks.get()); end != UBRK_DONE; end = ubrk_next(breaks.get())) {
+      sentences.push_back(
+          utf8.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
+      begin = end;
+    }
+  } else if (!utf8.empty()) {
+    sentences.push_back(utf8);
+  }
+  utext_close(&text);
+  return sentences;
+}
+
+}  // namespace msearch
