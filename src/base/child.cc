@@ -227,7 +227,9 @@ Result<Frame> Child::Call(const Frame& request, Milliseconds timeout) {
                    options_.name + ": no answer within " + std::to_string(timeout.count()) + " ms"};
     }
     if (answer.code() == Code::kUnavailable) {
-      // The socket is closed only by a process that ended or is ending.
+      // Nearly always it has ended by itself, and the signal comes too late to change its status.
+      // But a child taken over by its input could close the socket and stay.
+      kill(pid_, SIGKILL);
       return Error{Code::kCrashed, options_.name + ": " + Reap()};
     }
     Kill();
