@@ -17,7 +17,7 @@ namespace msearch::embedding {
 // How a decoder has to prepare a picture for a model: 8-bit RGB, sRGB, alpha composed on white,
 // upright (EXIF orientation applied), rows without padding. Part of the preparation's identity.
 struct ImageInputSpec {
-  uint32_t width = 0;   // 0: the model wants no pixels
+  uint32_t width = 0;  // 0: the model wants no pixels
   uint32_t height = 0;
   enum class Fit {
     kStretch,     // both sides to size, ratio ignored
@@ -36,7 +36,7 @@ struct ImageInput {
 };
 
 struct Label {
-  std::string text;                   // "tabby cat"
+  std::string text;  // "tabby cat"
   float probability = 0;
   std::vector<std::string> generals;  // "cat", "feline", "animal": more general words
 };
@@ -66,9 +66,9 @@ struct ModelInfo {
   std::vector<ViewInfo> views;
   ImageInputSpec image;
   bool embeds_pictures = true;
-  bool embeds_passages = false;     // EmbedPassages
-  bool answers_words = false;       // ProbeWords
-  uint32_t passage_words_max = 200; // longer passages lose their end
+  bool embeds_passages = false;      // EmbedPassages
+  bool answers_words = false;        // ProbeWords
+  uint32_t passage_words_max = 200;  // longer passages lose their end
 
   Json ToJson() const;
   static Result<ModelInfo> FromJson(const Json& json);

@@ -21,10 +21,10 @@ struct PackStatus {
   std::string name;
   std::string title;
   std::string licence;
-  std::string quality;        // what to expect, in one or two sentences
-  uint64_t bytes = 0;         // on disk when pulled; 0 for none
+  std::string quality;          // what to expect, in one or two sentences
+  uint64_t bytes = 0;           // on disk when pulled; 0 for none
   uint64_t download_bytes = 0;  // 0 when not known before
-  std::string state;          // "ready", "not pulled", "damaged: FILE"
+  std::string state;            // "ready", "not pulled", "damaged: FILE"
 };
 
 struct PullProgress {
@@ -65,8 +65,7 @@ class ModelPacks {
     std::string device = "auto";  // auto, cpu, cuda
     int threads = 1;
   };
-  Result<std::unique_ptr<Embedder>> Load(const std::string& name,
-                                         const LoadOptions& options) const;
+  Result<std::unique_ptr<Embedder>> Load(const std::string& name, const LoadOptions& options) const;
 
  private:
   PackPaths paths_;
