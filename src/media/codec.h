@@ -35,44 +35,44 @@ struct PixelsWanted {
 
 struct PrepareOptions {
   PixelsWanted pixels;
-  uint32_t thumbnail_side_max = 320;         // longer side; 0: no thumbnail
+  uint32_t thumbnail_side_max = 320;          // longer side; 0: no thumbnail
   uint64_t picture_pixels_max = 250'000'000;  // by the header, before decoding
   uint64_t text_bytes_max = 16 << 20;
-  uint32_t passage_words_max = 200;          // CJK: one character counts as a word
+  uint32_t passage_words_max = 200;  // CJK: one character counts as a word
 };
 
 struct Segment {
   uint32_t index = 0;
-  std::string text;                    // passages
-  std::optional<double> start_time;    // seconds
+  std::string text;                  // passages
+  std::optional<double> start_time;  // seconds
   std::optional<double> end_time;
-  std::optional<uint32_t> page;        // from 1
-  int32_t pixels = -1;                 // which of Prepared::pixels belongs to it; -1: none
+  std::optional<uint32_t> page;  // from 1
+  int32_t pixels = -1;           // which of Prepared::pixels belongs to it; -1: none
 };
 
 // What one decode gives: everything that later steps need, so that no file is opened twice.
 struct Prepared {
   MediaType type = MediaType::kPicture;
-  std::string mime;                    // "image/jpeg", by content
-  uint32_t width = 0;                  // upright, after orientation
+  std::string mime;    // "image/jpeg", by content
+  uint32_t width = 0;  // upright, after orientation
   uint32_t height = 0;
-  std::optional<UnixMs> captured_at;   // EXIF; without a zone: as if UTC
-  std::string camera;                  // "Canon EOS R5"
+  std::optional<UnixMs> captured_at;             // EXIF; without a zone: as if UTC
+  std::string camera;                            // "Canon EOS R5"
   std::optional<std::pair<double, double>> gps;  // latitude, longitude, degrees
-  std::optional<uint64_t> perceptual_hash;       // 64-bit DCT hash; near pictures differ in few bits
-  std::vector<Segment> segments;       // at least one
-  std::vector<std::string> pixels;     // raw RGB as PixelsWanted
-  std::string thumbnail;               // JPEG (PNG-less); empty for documents
-  std::string title;                   // of a document: its first heading
+  std::optional<uint64_t> perceptual_hash;  // 64-bit DCT hash; near pictures differ in few bits
+  std::vector<Segment> segments;            // at least one
+  std::vector<std::string> pixels;          // raw RGB as PixelsWanted
+  std::string thumbnail;                    // JPEG (PNG-less); empty for documents
+  std::string title;                        // of a document: its first heading
 
-  Json Head() const;                                  // without pixels and thumbnail
+  Json Head() const;  // without pixels and thumbnail
   static Result<Prepared> FromHead(const Json& head);
 };
 
 struct CodecLimits {
   uint64_t memory_bytes_max = uint64_t{3} << 30;
-  int timeout_ms = 60000;       // for one file
-  int files_per_child = 1000;   // a child is replaced after so many, against leaks
+  int timeout_ms = 60000;      // for one file
+  int files_per_child = 1000;  // a child is replaced after so many, against leaks
   int nice = 0;
 };
 

@@ -1,0 +1,98 @@
+#include "media/codec.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include "base/child.h"
+#include "media/decoder.h"
+#include "media/wire.h"
+
+namespace msearch::media {
+namespace {
+
+// The sanitizers reserve more address space than any limit.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kLimitMemory = false;
+#else
+constexpr bool kLimitMemory = true;
+#endif
+
+constexpr unsigned kFilesMax = 64;
+
+ChildOptions OptionsFor(std::vector<std::string> arguments, const CodecLimits& limits) {
+  ChildOptions options;
+  options.arguments = std::move(arguments);
+  options.name = "codec child";
+  if (kLimitMemory) options.memory_bytes_max = limits.memory_bytes_max;
+  options.files_max = kFilesMax;
+  options.nice = limits.nice;
+  return options;
+}
+
+bool HasEnded(pid_t pid) {
+  siginfo_t info{};
+  return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == pid;
+}
+
+// What the child was decoding when it died: told by the file, since the child can't any more.
+std::string ContentOf(const Fd& file, const std::string& name) {
+  std::string head(MediaSource::kHeadBytes, '\0');
+  const Result<size_t> size = ReadAt(file.get(), 0, head.data(), head.size());
+  if (!size.ok()) return "unreadable";
+  const Decoder* decoder = FindDecoder(std::string_view(head).substr(0, *size), name);
+  return decoder != nullptr ? std::string(decoder->mime) : "of no known kind";
+}
+
+}  // namespace
+
+struct Codec::Impl {
+  Impl(std::vector<std::string> arguments, CodecLimits codec_limits)
+      : limits(codec_limits), child(OptionsFor(std::move(arguments), codec_limits)) {}
+
+  // A child that died while it had nothing to do is no fault of the next file.
+  void ReplaceChild() {
+    if (!child.running()) return;
+    if (files >= limits.files_per_child || HasEnded(child.pid())) child.Kill();
+  }
+
+  Error Explain(const Error& error, const Fd& file, const std::string& name) const {
+    std::string message = name + ": " + error.message;
+    if (error.code == Code::kCrashed || error.code == Code::kTimeout) {
+      message += ", decoding " + ContentOf(file, name) + ", peak memory " +
+                 std::to_string(child.peak_memory_bytes() >> 20) + " MiB";
+    }
+    return {error.code, std::move(message)};
+  }
+
+  CodecLimits limits;
+  Child child;
+  int files = 0;  // given to the running child
+};
+
+Codec::Codec(std::vector<std::string> child_arguments, CodecLimits limits)
+    : impl_(std::make_unique<Impl>(std::move(child_arguments), limits)) {}
+
+Codec::~Codec() = default;
+
+Result<Prepared> Codec::Prepare(const Fd& file, const std::string& name,
+                                const PrepareOptions& options) {
+  impl_->ReplaceChild();
+  if (!impl_->child.running()) impl_->files = 0;
+  ++impl_->files;
+  Frame request;
+  request.head = ToJson(PrepareRequest{name, options});
+  request.fd = Fd(file.get());
+  Result<Frame> answer = impl_->child.Call(request, Milliseconds(impl_->limits.timeout_ms));
+  request.fd.Release();  // lent
+  if (!answer.ok()) return impl_->Explain(answer.error(), file, name);
+  Result<Prepared> prepared = PreparedFromFrame(std::move(*answer), options);
+  if (prepared.ok()) return prepared;
+  impl_->child.Kill();
+  return impl_->Explain(prepared.error(), file, name);
+}
+
+uint64_t Codec::peak_memory_bytes() const { return impl_->child.peak_memory_bytes(); }
+
+}  // namespace msearch::media

@@ -1,0 +1,73 @@
+#include <malloc.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "base/legacy_text.h"
+#include "base/log.h"
+#include "media/decoder.h"
+#include "media/picture.h"
+#include "media/sandbox.h"
+#include "media/wire.h"
+
+namespace msearch::media {
+namespace {
+
+// Beyond this, freed memory goes back to the system after a file.
+constexpr size_t kIdleBytesMax = 16 << 20;
+
+Result<Prepared> Prepare(const Fd& file, const PrepareRequest& request) {
+  struct stat info {};
+  if (!file.valid() || fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return Error{Code::kInvalid, "file: not a regular one"};
+  }
+  MediaSource source;
+  source.fd = file.get();
+  source.size = static_cast<uint64_t>(info.st_size);
+  source.name = request.name;
+  std::string head(MediaSource::kHeadBytes, '\0');
+  head.resize(TRY(ReadAt(source.fd, 0, head.data(), head.size())));
+  source.head = head;
+  return PrepareMedia(source, request.options);
+}
+
+Result<Frame> Answer(const Frame& frame) {
+  const PrepareRequest request = TRY(RequestFromJson(frame.head));
+  try {
+    return ToFrame(TRY(Prepare(frame.fd, request)));
+  } catch (const std::bad_alloc&) {
+    return Error{Code::kTooLarge, "file: decoding it needs more memory than is allowed"};
+  } catch (const std::exception& error) {
+    return Error{Code::kCorrupt, std::string("file: ") + error.what()};
+  }
+}
+
+void Preload() {
+  PreloadPictureLibraries();
+  // Unicode tables and converters.
+  (void)DecodeText("\xB0\xA1\xB0\xA2");
+  (void)SplitSentences("One. Two.");
+}
+
+}  // namespace
+
+int ServeCodec() {
+  // One heap whatever the number of threads: the limit on memory counts address space.
+  mallopt(M_ARENA_MAX, 1);
+  Channel channel = ParentChannel();
+  Preload();
+  if (Result<> caged = EnterSandbox(channel.fd()); !caged.ok()) {
+    LOG_WARNING("codec child: runs without a sandbox: {}", caged.message());
+  }
+  ServeParent(channel, [](const Frame& request) {
+    Result<Frame> answer = Answer(request);
+    if (mallinfo2().fordblks > kIdleBytesMax) malloc_trim(0);
+    return answer;
+  });
+  return 0;
+}
+
+}  // namespace msearch::media

@@ -1,0 +1,121 @@
+#include "media/decoder.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "media/document.h"
+#include "media/picture.h"
+
+namespace msearch::media {
+namespace {
+
+using Head = std::string_view;
+
+bool At(Head head, size_t offset, std::string_view bytes) {
+  return head.size() >= offset && head.substr(offset).starts_with(bytes);
+}
+
+bool IsJpeg(Head head) { return At(head, 0, "\xFF\xD8\xFF"); }
+bool IsPng(Head head) { return At(head, 0, "\x89PNG\r\n\x1A\n"); }
+bool IsGif(Head head) { return At(head, 0, "GIF87a") || At(head, 0, "GIF89a"); }
+bool IsWebp(Head head) { return At(head, 0, "RIFF") && At(head, 8, "WEBP"); }
+bool IsTiff(Head head) {
+  using namespace std::literals;
+  return At(head, 0, "II*\0"sv) || At(head, 0, "MM\0*"sv) || At(head, 0, "II+\0"sv) ||
+         At(head, 0, "MM\0+"sv);
+}
+// "BM" alone begins many a text, so the length of the second header must be one that exists.
+bool IsBmp(Head head) {
+  return At(head, 0, "BM") && head.size() >= 18 && head[15] == 0 && head[16] == 0 &&
+         head[17] == 0 &&
+         std::string_view("\x0C\x28\x34\x38\x40\x6C\x7C").find(head[14]) != std::string_view::npos;
+}
+
+// ISO media files name their kinds in the first box: the main one, and others they conform to.
+bool HasBrand(Head head, std::initializer_list<std::string_view> brands) {
+  if (!At(head, 4, "ftyp")) return false;
+  size_t size = 0;
+  for (int i = 0; i < 4; ++i) size = size << 8 | static_cast<uint8_t>(head[i]);
+  size = std::min({size, head.size(), size_t{256}});
+  for (size_t at = 8; at + 4 <= size; at += at == 8 ? 8 : 4) {
+    if (std::find(brands.begin(), brands.end(), head.substr(at, 4)) != brands.end()) return true;
+  }
+  return false;
+}
+bool IsAvif(Head head) { return HasBrand(head, {"avif", "avis"}); }
+bool IsHeic(Head head) {
+  return HasBrand(head, {"heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1"});
+}
+bool IsMp4(Head head) { return At(head, 4, "ftyp"); }
+bool IsMatroska(Head head) { return At(head, 0, "\x1A\x45\xDF\xA3"); }
+bool IsPdf(Head head) { return At(head, 0, "%PDF-"); }
+bool IsZip(Head head) { return At(head, 0, "PK\x03\x04"); }
+bool IsGzip(Head head) { return At(head, 0, "\x1F\x8B"); }
+bool IsElf(Head head) {
+  return At(head, 0,
+            "\x7F"
+            "ELF");
+}
+bool IsOgg(Head head) { return At(head, 0, "OggS"); }
+bool IsFlac(Head head) { return At(head, 0, "fLaC"); }
+bool IsWave(Head head) { return At(head, 0, "RIFF") && At(head, 8, "WAVE"); }
+bool IsMp3(Head head) { return At(head, 0, "ID3"); }
+bool Never(Head) { return false; }
+
+template <PictureDecoder decode>
+Result<Prepared> Picture(const MediaSource& source, const PrepareOptions& options) {
+  return PreparePicture(decode, source, options);
+}
+
+constexpr Decoder kDecoders[] = {
+    {"image/jpeg", MediaType::kPicture, IsJpeg, Picture<DecodeJpeg>},
+    {"image/png", MediaType::kPicture, IsPng, Picture<DecodeWithVips>},
+    {"image/gif", MediaType::kPicture, IsGif, Picture<DecodeWithVips>},
+    {"image/webp", MediaType::kPicture, IsWebp, Picture<DecodeWithVips>},
+    {"image/tiff", MediaType::kPicture, IsTiff, Picture<DecodeWithVips>},
+    {"image/bmp", MediaType::kPicture, IsBmp, Picture<DecodeBmp>},
+    {"image/avif", MediaType::kPicture, IsAvif, Picture<DecodeHeif>},
+    {"image/heic", MediaType::kPicture, IsHeic, Picture<DecodeHeif>},
+    {"video/mp4", MediaType::kVideo, IsMp4, nullptr},
+    {"video/x-matroska", MediaType::kVideo, IsMatroska, nullptr},
+    {"audio/ogg", MediaType::kAudio, IsOgg, nullptr},
+    {"audio/flac", MediaType::kAudio, IsFlac, nullptr},
+    {"audio/wav", MediaType::kAudio, IsWave, nullptr},
+    {"audio/mpeg", MediaType::kAudio, IsMp3, nullptr},
+    {"application/pdf", MediaType::kDocument, IsPdf, nullptr},
+    {"application/zip", MediaType::kDocument, IsZip, nullptr},
+    {"application/gzip", MediaType::kDocument, IsGzip, nullptr},
+    {"application/x-executable", MediaType::kDocument, IsElf, nullptr},
+};
+constexpr Decoder kMarkdown = {"text/markdown", MediaType::kDocument, Never, PrepareMarkdown};
+constexpr Decoder kText = {"text/plain", MediaType::kDocument, Never, PrepareText};
+
+bool EndsWith(std::string_view name, std::initializer_list<std::string_view> extensions) {
+  const std::string lower = AsciiLower(name.substr(std::min(name.rfind('.'), name.size())));
+  return std::find(extensions.begin(), extensions.end(), lower) != extensions.end();
+}
+
+}  // namespace
+
+const Decoder* FindDecoder(std::string_view head, std::string_view name) {
+  for (const Decoder& decoder : kDecoders) {
+    if (decoder.matches(head)) return &decoder;
+  }
+  if (EndsWith(name, {".md", ".markdown"})) return &kMarkdown;
+  if (TypeOfExtension(name).value_or(MediaType::kDocument) == MediaType::kDocument) return &kText;
+  return nullptr;
+}
+
+Result<Prepared> PrepareMedia(const MediaSource& source, const PrepareOptions& options) {
+  if (source.size == 0) return Error{Code::kCorrupt, "file: empty"};
+  const Decoder* decoder = FindDecoder(source.head, source.name);
+  if (decoder == nullptr) return Error{Code::kCorrupt, "file: its content is of no known kind"};
+  if (decoder->prepare == nullptr) {
+    return Error{Code::kUnsupported, std::string(decoder->mime) + ": nothing here reads it"};
+  }
+  Prepared prepared = TRY(decoder->prepare(source, options));
+  prepared.mime = decoder->mime;
+  return prepared;
+}
+
+}  // namespace msearch::media

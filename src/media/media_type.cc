@@ -1,0 +1,68 @@
+#include <algorithm>
+#include <array>
+
+#include "base/strings.h"
+#include "media/codec.h"
+
+namespace msearch::media {
+namespace {
+
+struct Extension {
+  std::string_view name;
+  MediaType type;
+};
+
+constexpr std::array kExtensions = {
+    Extension{".jpg", MediaType::kPicture},       Extension{".jpeg", MediaType::kPicture},
+    Extension{".jpe", MediaType::kPicture},       Extension{".jfif", MediaType::kPicture},
+    Extension{".png", MediaType::kPicture},       Extension{".webp", MediaType::kPicture},
+    Extension{".gif", MediaType::kPicture},       Extension{".tif", MediaType::kPicture},
+    Extension{".tiff", MediaType::kPicture},      Extension{".bmp", MediaType::kPicture},
+    Extension{".dib", MediaType::kPicture},       Extension{".heic", MediaType::kPicture},
+    Extension{".heif", MediaType::kPicture},      Extension{".hif", MediaType::kPicture},
+    Extension{".avif", MediaType::kPicture},      Extension{".txt", MediaType::kDocument},
+    Extension{".text", MediaType::kDocument},     Extension{".md", MediaType::kDocument},
+    Extension{".markdown", MediaType::kDocument},
+};
+
+constexpr std::array kTypeNames = {
+    std::pair{MediaType::kPicture, std::string_view("image")},
+    std::pair{MediaType::kVideo, std::string_view("video")},
+    std::pair{MediaType::kAudio, std::string_view("audio")},
+    std::pair{MediaType::kDocument, std::string_view("document")},
+};
+
+}  // namespace
+
+std::string_view TypeName(MediaType type) {
+  for (const auto& [known, name] : kTypeNames) {
+    if (known == type) return name;
+  }
+  return "";
+}
+
+std::optional<MediaType> TypeFromName(std::string_view name) {
+  for (const auto& [type, known] : kTypeNames) {
+    if (known == name) return type;
+  }
+  return std::nullopt;
+}
+
+std::optional<MediaType> TypeOfExtension(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const size_t dot = name.rfind('.');
+  if (dot == name.npos) return std::nullopt;
+  const std::string lower = AsciiLower(name.substr(dot));
+  for (const Extension& extension : kExtensions) {
+    if (extension.name == lower) return extension.type;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> SupportedExtensions() {
+  std::vector<std::string> names;
+  for (const Extension& extension : kExtensions) names.emplace_back(extension.name);
+  return names;
+}
+
+}  // namespace msearch::media

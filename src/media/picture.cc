@@ -1,0 +1,132 @@
+#include "media/picture.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "media/encode.h"
+#include "media/heif_library.h"
+#include "media/perceptual_hash.h"
+#include "media/resize.h"
+#include "media/vips_library.h"
+
+namespace msearch::media {
+namespace {
+
+using Fit = PixelsWanted::Fit;
+
+PictureRequest RequestFor(const PrepareOptions& options) {
+  PictureRequest request;
+  request.pixels_max = options.picture_pixels_max;
+  request.longer_side_min = options.thumbnail_side_max;
+  const uint32_t side = std::max(options.pixels.width, options.pixels.height);
+  if (options.pixels.fit == Fit::kPad) {
+    request.longer_side_min = std::max(request.longer_side_min, side);
+  } else {
+    request.shorter_side_min = side;
+  }
+  // Enough for the perceptual hash when nothing else is wanted.
+  request.longer_side_min = std::max<uint32_t>(request.longer_side_min, 64);
+  return request;
+}
+
+uint32_t Scaled(uint32_t side, double scale) {
+  return std::max<uint32_t>(1, static_cast<uint32_t>(std::lround(side * scale)));
+}
+
+// The part of the raster that has the wanted ratio, from its middle.
+Area MiddleOf(const Raster& raster, const PixelsWanted& wanted) {
+  const double width = raster.width;
+  const double height = raster.height;
+  const double scale = std::max(wanted.width / width, wanted.height / height);
+  const double part_width = std::min(width, wanted.width / scale);
+  const double part_height = std::min(height, wanted.height / scale);
+  return {(width - part_width) / 2, (height - part_height) / 2, part_width, part_height};
+}
+
+Raster Padded(const Raster& raster, const PixelsWanted& wanted) {
+  const double scale = std::min(static_cast<double>(wanted.width) / raster.width,
+                                static_cast<double>(wanted.height) / raster.height);
+  const Raster inner = Resize(raster, std::min(wanted.width, Scaled(raster.width, scale)),
+                              std::min(wanted.height, Scaled(raster.height, scale)));
+  Raster out(wanted.width, wanted.height);
+  std::fill(out.rgbx.begin(), out.rgbx.end(), 255);
+  const uint32_t left = (out.width - inner.width) / 2;
+  const uint32_t top = (out.height - inner.height) / 2;
+  for (uint32_t y = 0; y < inner.height; ++y) {
+    std::copy_n(inner.row(y), size_t{inner.width} * 4, out.row(top + y) + size_t{left} * 4);
+  }
+  return out;
+}
+
+std::string PixelsFor(const Raster& raster, const PixelsWanted& wanted) {
+  switch (wanted.fit) {
+    case Fit::kStretch:
+      return ToRgb(Resize(raster, wanted.width, wanted.height));
+    case Fit::kCenterCrop:
+      return ToRgb(Resize(raster, MiddleOf(raster, wanted), wanted.width, wanted.height));
+    case Fit::kPad:
+      return ToRgb(Padded(raster, wanted));
+  }
+  return {};
+}
+
+Raster Thumbnail(const Raster& raster, const Prepared& picture, uint32_t side_max) {
+  const uint32_t longer = std::max(picture.width, picture.height);
+  const double scale = std::min(1.0, static_cast<double>(side_max) / longer);
+  return Resize(raster, Scaled(picture.width, scale), Scaled(picture.height, scale));
+}
+
+}  // namespace
+
+uint32_t PictureRequest::Reduction(uint32_t width, uint32_t height, uint32_t most) const {
+  const uint32_t shorter = std::min(width, height);
+  const uint32_t longer = std::max(width, height);
+  uint32_t by = most;
+  if (shorter_side_min > 0) by = std::min(by, shorter / shorter_side_min);
+  if (longer_side_min > 0) by = std::min(by, longer / longer_side_min);
+  return std::max<uint32_t>(1, by);
+}
+
+Result<> PictureRequest::CheckSize(uint64_t width, uint64_t height) const {
+  const std::string size = std::to_string(width) + " x " + std::to_string(height);
+  if (width == 0 || height == 0) return Error{Code::kCorrupt, "picture: " + size + " pixels"};
+  if (width > pixels_max || height > pixels_max / width) {
+    return Error{Code::kTooLarge,
+                 "picture: " + size + " pixels, limit " + std::to_string(pixels_max)};
+  }
+  return Ok{};
+}
+
+void PreloadPictureLibraries() {
+  (void)Vips();
+  (void)Heif();
+}
+
+Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source,
+                                const PrepareOptions& options) {
+  DecodedPicture decoded = TRY(decode(source, RequestFor(options)));
+  const int orientation = decoded.exif.orientation;
+  Prepared out;
+  out.type = MediaType::kPicture;
+  out.width = SwapsSides(orientation) ? decoded.height : decoded.width;
+  out.height = SwapsSides(orientation) ? decoded.width : decoded.height;
+  out.captured_at = decoded.exif.captured_at;
+  out.camera = decoded.exif.camera;
+  out.gps = decoded.exif.gps;
+
+  const Raster raster = Upright(std::move(decoded.raster), orientation);
+  const uint32_t side_max = options.thumbnail_side_max > 0 ? options.thumbnail_side_max : 64;
+  const Raster thumbnail = Thumbnail(raster, out, side_max);
+  if (options.thumbnail_side_max > 0) out.thumbnail = TRY(EncodeJpeg(thumbnail));
+  out.perceptual_hash = PerceptualHash(thumbnail);
+
+  Segment whole;
+  if (options.pixels.width > 0 && options.pixels.height > 0) {
+    out.pixels.push_back(PixelsFor(raster, options.pixels));
+    whole.pixels = 0;
+  }
+  out.segments.push_back(std::move(whole));
+  return out;
+}
+
+}  // namespace msearch::media

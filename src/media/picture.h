@@ -1,0 +1,69 @@
+// Pictures: what the decoders of single formats give, and what is made of it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "media/codec.h"
+#include "media/exif.h"
+#include "media/raster.h"
+#include "media/source.h"
+
+namespace msearch::media {
+
+// How much of a picture is needed. A decoder may reduce while decoding as long as no side gets
+// shorter than asked for here (or than it is).
+struct PictureRequest {
+  uint32_t shorter_side_min = 0;
+  uint32_t longer_side_min = 0;
+  uint64_t pixels_max = 0;
+
+  // The largest n, at most `most`, so that a picture of width x height reduced n-fold is enough.
+  uint32_t Reduction(uint32_t width, uint32_t height, uint32_t most) const;
+  // kTooLarge, kCorrupt for an empty picture. To be called with the header's figures, before
+  // anything is allocated or decoded for the picture.
+  Result<> CheckSize(uint64_t width, uint64_t height) const;
+};
+
+struct DecodedPicture {
+  Raster raster;  // as stored: `exif.orientation` is still to be applied
+  uint32_t width = 0;
+  uint32_t height = 0;  // full size, as stored
+  ExifFacts exif;
+};
+
+using PictureDecoder = Result<DecodedPicture> (*)(const MediaSource&, const PictureRequest&);
+
+// Decodes once and makes everything that the options ask for.
+Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source,
+                                const PrepareOptions& options);
+
+// The decoders. Errors: kCorrupt, kUnsupported, kTooLarge.
+
+// libjpeg-turbo, scaling while decoding. A file whose end is missing or whose data are damaged is
+// kept when at least kJpegKeptShare of its rows came before the fault (the rest is grey); of a
+// progressive file when no more than a part of its last, finest scan is missing.
+inline constexpr double kJpegKeptShare = 0.9;
+Result<DecodedPicture> DecodeJpeg(const MediaSource& source, const PictureRequest& request);
+
+// libvips: PNG, WebP, GIF (first frame), TIFF (first page). Truncated files are corrupt.
+Result<DecodedPicture> DecodeWithVips(const MediaSource& source, const PictureRequest& request);
+
+// libheif: HEIC and AVIF. Its own rotation (irot, imir) is applied, EXIF orientation isn't, as the
+// format demands.
+Result<DecodedPicture> DecodeHeif(const MediaSource& source, const PictureRequest& request);
+
+// Windows bitmaps of 1, 4, 8, 16, 24 and 32 bits, bit fields, run lengths of 8 and 4 bits. Rows
+// missing at the end make the file corrupt.
+Result<DecodedPicture> DecodeBmp(const MediaSource& source, const PictureRequest& request);
+
+// Loads what the decoders need from disk, since a sandbox won't let them later. A library that
+// isn't installed only disables its formats.
+void PreloadPictureLibraries();
+
+// Files beyond this aren't read into memory.
+inline constexpr uint64_t kPictureBytesMax = uint64_t{1} << 30;
+
+}  // namespace msearch::media
