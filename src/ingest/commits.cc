@@ -180,11 +180,7 @@ void Library::HandleCommits(std::stop_token stop) {
       }
       outcomes.push_back(std::move(pending.outcome));
     }
-    {
-      std::lock_guard lock(model_mutex_);
-      if (active_ != nullptr) active_->Poke();
-      if (target_ != nullptr) target_->Poke();
-    }
+    PokeIndex();
     return outcomes;
   };
 
@@ -209,6 +205,7 @@ void Library::HandleCommits(std::stop_token stop) {
           !marked.ok() && (marked.code() == Code::kStale || marked.code() == Code::kNotFound);
       if (!marked.ok() && !moot) outcome.status = marked;
     }
+    Progressed();
     return outcomes;
   };
 
@@ -220,6 +217,15 @@ void Library::HandleCommits(std::stop_token stop) {
   worker.lease_duration = options_.lease_duration;
   worker.handlers = {{"commit", commit}, {"failed", failed}};
   queue::RunWorker(*queue_, worker, stop, Milliseconds(5000));
+}
+
+void Library::PokeIndex() {
+  {
+    std::lock_guard lock(model_mutex_);
+    if (active_ != nullptr) active_->Poke();
+    if (target_ != nullptr) target_->Poke();
+  }
+  Progressed();
 }
 
 Result<> Library::ApplyChanges(const Json& payload) {
@@ -272,9 +278,7 @@ void Library::HandleReports(std::stop_token stop) {
         outcomes.emplace_back().status = done;
       }
       Poke();
-      std::lock_guard lock(model_mutex_);
-      if (active_ != nullptr) active_->Poke();
-      if (target_ != nullptr) target_->Poke();
+      PokeIndex();
       return outcomes;
     };
   };

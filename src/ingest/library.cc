@@ -358,6 +358,26 @@ Result<IndexStatus> Library::Status() {
   return status;
 }
 
+Result<IndexStatus> Library::AwaitChange(SteadyTime end) {
+  IndexStatus status = TRY(Status());
+  if (status.idle) return status;
+  {
+    // A second at most: what isn't counted as progress (a scan that ends) is seen then.
+    std::unique_lock lock(mutex_);
+    const auto limit = std::min(end, std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    progressed_.wait_until(lock, limit, [this, seen = progress_] { return progress_ != seen; });
+  }
+  return Status();
+}
+
+void Library::Progressed() {
+  {
+    std::lock_guard lock(mutex_);
+    ++progress_;
+  }
+  progressed_.notify_all();
+}
+
 Result<int64_t> Library::RetryFailures(const std::string& root) {
   if (!root.empty()) TRY(catalog_->GetRoot(root));
   const int64_t retried = TRY(catalog_->RetryFailures(root));

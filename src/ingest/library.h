@@ -92,6 +92,8 @@ class Library {
   Result<RootView> GetRoot(const std::string& name);
 
   Result<IndexStatus> Status();
+  // Returns when the status may have changed, at the latest at `end`, with the status then.
+  Result<IndexStatus> AwaitChange(SteadyTime end);
   Result<int64_t> RetryFailures(const std::string& root);
   // Switches to another pack: its vectors are built beside the present ones, then take over.
   Result<ModelState> UseModel(const std::string& name);
@@ -120,6 +122,8 @@ class Library {
   Result<> ApplyChanges(const Json& payload);
   Result<> ApplyScanEnded(const Json& payload);
   void Count(const std::string& root, const std::string& path);
+  void Progressed();
+  void PokeIndex();
 
   const std::shared_ptr<catalog::Catalog> catalog_;
   const std::shared_ptr<queue::TaskQueue> queue_;
@@ -135,6 +139,8 @@ class Library {
   mutable std::mutex mutex_;
   std::condition_variable_any poked_;
   bool poke_ = false;
+  std::condition_variable progressed_;
+  uint64_t progress_ = 0;  // counts what may have changed the status
   std::string problem_;
   std::map<std::string, std::unique_ptr<Speed>> speeds_;  // by root
 

@@ -1,0 +1,61 @@
+// The REST API and the page's files: HTTP and JSON, nothing else. Routes are one table (api.cc and
+// the *_routes.cc), from which the server's routing and GET /api/openapi.json both derive.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "catalog/catalog.h"
+#include "embedding/model_packs.h"
+#include "ingest/library.h"
+#include "net/http_server.h"
+#include "queue/task_queue.h"
+#include "search/search.h"
+
+namespace msearch::api {
+
+// What the routes act on. Everything in it is thread-safe and outlives the server.
+struct Context {
+  std::shared_ptr<catalog::Catalog> catalog;
+  std::shared_ptr<queue::TaskQueue> queue;
+  std::shared_ptr<ingest::Library> library;
+  // The engine to search with at this moment; nothing while no model is ready.
+  std::function<std::optional<search::Engine>()> engine;
+  // Pixels of a picture as the active model wants them, decoded in a codec child.
+  std::function<Result<std::string>(const Fd& file, const std::string& name)> decode_picture;
+  std::function<Result<std::vector<embedding::PackStatus>>()> models;
+  std::string web_directory;  // built page; empty or absent: only the API
+  std::string data_directory;
+  std::string version;
+  std::string token;  // empty: no access control
+  std::vector<std::string> allowed_hosts;
+  uint64_t upload_bytes_max = 64 << 20;
+  UnixMs started_at = 0;
+};
+
+// The table, for net::HttpServer. The returned object owns the event broadcaster and must outlive
+// the server.
+class Api {
+ public:
+  explicit Api(Context context);
+  ~Api();
+  std::vector<net::Route> Routes();
+  // Access token, Host and Origin.
+  std::optional<net::Response> Gate(const net::Request& request) const;
+  // Ends the event streams. Called before the server goes.
+  void Stop();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// application/problem+json with a stable code, for errors that no route makes.
+net::Response Problem(int status, const std::string& code, const std::string& detail);
+
+}  // namespace msearch::api

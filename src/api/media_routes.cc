@@ -1,0 +1,139 @@
+#include <fcntl.h>
+
+#include <map>
+
+#include "api/route_table.h"
+#include "base/strings.h"
+#include "net/http_client.h"
+
+namespace msearch::api {
+namespace {
+
+Result<Json> OneMedia(const Context& context, const net::Request& request) {
+  const auto id = TRY(IdArgument(request, 0));
+  const catalog::Media media = TRY(context.catalog->GetMedia(id));
+  Json json = MediaJson(media);
+  json["segments"] = Json::array();
+  std::string text;
+  const auto ids = TRY(context.catalog->SegmentsOf(id));
+  for (size_t i = 0; i < media.content.segments.size(); ++i) {
+    const catalog::Segment& segment = media.content.segments[i];
+    Json item{{"segment_index", segment.index}};
+    if (i < ids.size()) item["segment_id"] = ids[i];
+    if (segment.start_time) item["start_time"] = *segment.start_time;
+    if (segment.end_time) item["end_time"] = *segment.end_time;
+    if (segment.page) item["page"] = *segment.page;
+    if (!segment.text.empty()) item["text"] = segment.text;
+    if (!segment.text.empty() && text.size() < 65536) text += segment.text + "\n\n";
+    json["segments"].push_back(std::move(item));
+  }
+  if (!text.empty()) json["text"] = SanitizeUtf8(text);
+  return json;
+}
+
+Result<Json> ManyMedia(const Context& context, const net::Request& request) {
+  catalog::Catalog::MediaQuery query;
+  query.filters = TRY(FiltersFromQuery(request));
+  query.offset = static_cast<size_t>(TRY(IntParameter(request, "offset", 0, 0, INT32_MAX)));
+  query.limit = static_cast<size_t>(TRY(IntParameter(request, "limit", 50, 1, 1000)));
+  int64_t total = 0;
+  Json json{{"media", Json::array()}};
+  for (const catalog::Media& media : TRY(context.catalog->ListMedia(query, &total))) {
+    json["media"].push_back(MediaJson(media));
+  }
+  json["total"] = total;
+  return json;
+}
+
+// The first of the media's paths that can be opened.
+Result<Fd> OpenContent(const Context& context, const catalog::Media& media) {
+  std::map<std::string, std::string> roots;
+  for (const catalog::Root& root : TRY(context.catalog->Roots())) roots[root.name] = root.path;
+  Error last{Code::kNotFound, "media: no file"};
+  for (const catalog::Media::Path& path : media.paths) {
+    auto file = OpenFile(roots[path.root] + "/" + path.path, O_RDONLY);
+    if (file.ok()) return file;
+    last = Error{Code::kNotFound, SanitizeUtf8(path.path) + ": can't be opened at the moment"};
+  }
+  return last;
+}
+
+net::Response FileResponse(Fd file, const std::string& type, const std::string& etag) {
+  net::Response response;
+  response.content_type = type;
+  response.file = std::make_shared<Fd>(std::move(file));
+  response.etag = "\"" + etag + "\"";
+  response.headers.emplace("Cache-Control", "private, max-age=3600");
+  response.headers.emplace("X-Content-Type-Options", "nosniff");
+  // Files are the user's, but not necessarily made by them: nothing in them may run here.
+  response.headers.emplace("Content-Security-Policy", "default-src 'none'; sandbox");
+  return response;
+}
+
+net::Response Content(const Context& context, const net::Request& request) {
+  auto opened = [&]() -> Result<net::Response> {
+    const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
+    Fd file = TRY(OpenContent(context, media));
+    const bool text = media.content.type == "document";
+    net::Response response =
+        FileResponse(std::move(file), text ? "text/plain; charset=utf-8" : media.content.mime,
+                     media.content.hash.hex());
+    if (FlagParameter(request, "download") && !media.paths.empty()) {
+      const std::string& path = media.paths.front().path;
+      std::string name = SanitizeUtf8(path.substr(path.rfind('/') + 1));
+      response.headers.emplace("Content-Disposition",
+                               "attachment; filename*=UTF-8''" + net::UrlEncode(name));
+    }
+    return response;
+  }();
+  return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());
+}
+
+net::Response Thumbnail(const Context& context, const net::Request& request) {
+  auto opened = [&]() -> Result<net::Response> {
+    const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
+    auto file = OpenFile(context.library->ThumbnailPath(media.content.hash), O_RDONLY);
+    if (!file.ok()) return Error{Code::kNotFound, "media: has no thumbnail"};
+    return FileResponse(std::move(*file), "image/jpeg", media.content.hash.hex() + "-t");
+  }();
+  return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());
+}
+
+}  // namespace
+
+void AddMediaRoutes(const Context& context, Table* table) {
+  table->push_back({.method = "GET",
+                    .pattern = "/api/media",
+                    .summary = "Media files, newest first",
+                    .query = {{"root", "string", "names of roots, separated by commas"},
+                              {"type", "string", "image, video, audio, document"},
+                              {"path_prefix", "string", ""},
+                              {"date_from", "string", ""},
+                              {"date_to", "string", ""},
+                              {"size_min", "integer", ""},
+                              {"size_max", "integer", ""},
+                              {"offset", "integer", ""},
+                              {"limit", "integer", "1 to 1000"}},
+                    .handle = [context](const net::Request& request) {
+                      return Answer(ManyMedia(context, request));
+                    }});
+  table->push_back({.method = "GET",
+                    .pattern = "/api/media/{id}",
+                    .summary = "One media file with its paths and segments",
+                    .handle = [context](const net::Request& request) {
+                      return Answer(OneMedia(context, request));
+                    }});
+  table->push_back(
+      {.method = "GET",
+       .pattern = "/api/media/{id}/content",
+       .summary = "The file itself; ranges are answered",
+       .query = {{"download", "boolean", "as an attachment"}},
+       .handle = [context](const net::Request& request) { return Content(context, request); }});
+  table->push_back(
+      {.method = "GET",
+       .pattern = "/api/media/{id}/thumbnail",
+       .summary = "A small JPEG of it",
+       .handle = [context](const net::Request& request) { return Thumbnail(context, request); }});
+}
+
+}  // namespace msearch::api

@@ -1,0 +1,161 @@
+#include "api/route_table.h"
+#include "base/strings.h"
+
+namespace msearch::api {
+namespace {
+
+Result<watch::RootSpec> SpecFromJson(const Json& json) {
+  static const std::vector<std::string> kKeys{
+      "name",    "path",   "recursive",    "extensions",      "include",
+      "exclude", "hidden", "follow_links", "scan_interval_s", "paused"};
+  TRY(OnlyKeys(json, kKeys, "root"));
+  if (!GetString(json, "path")) return Error{Code::kInvalid, "root: path is missing"};
+  Json whole = json;
+  if (!whole.contains("name")) whole["name"] = "";
+  return watch::RootSpec::FromJson(whole);
+}
+
+Result<Json> AllRoots(const Context& context) {
+  Json roots = Json::array();
+  for (const ingest::RootView& view : TRY(context.library->Roots()))
+    roots.push_back(RootJson(view));
+  return Json{{"roots", roots}, {"total", roots.size()}};
+}
+
+Result<Json> IndexStatusJson(const Context& context) {
+  const ingest::IndexStatus status = TRY(context.library->Status());
+  Json json = TRY(AllRoots(context));
+  json["idle"] = status.idle;
+  json["files"] = status.files;
+  json["indexed"] = status.indexed;
+  json["pending"] = status.pending;
+  json["failed"] = status.failed;
+  json["scans_pending"] = status.scans_pending;
+  json["speed_files_s"] = status.speed_files_s;
+  if (status.eta_s) json["eta_s"] = *status.eta_s;
+  if (!status.problem.empty()) json["problem"] = status.problem;
+  return json;
+}
+
+// Holds the request until everything is done or its time is up: progress on a terminal comes from
+// asking again.
+Result<Json> AwaitIdle(const Context& context, SteadyTime end) {
+  while (true) {
+    const ingest::IndexStatus status = TRY(context.library->AwaitChange(end));
+    if (status.idle || std::chrono::steady_clock::now() >= end) return IndexStatusJson(context);
+  }
+}
+
+Result<Json> FailuresJson(const Context& context, const net::Request& request) {
+  const auto offset = TRY(IntParameter(request, "offset", 0, 0, INT32_MAX));
+  const auto limit = TRY(IntParameter(request, "limit", 100, 1, 1000));
+  int64_t total = 0;
+  const auto failures =
+      TRY(context.catalog->Failures(request.Query("root").value_or(""), static_cast<size_t>(offset),
+                                    static_cast<size_t>(limit), &total));
+  Json json{{"failures", Json::array()}, {"total", total}};
+  for (const catalog::FailureInfo& failure : failures) {
+    json["failures"].push_back({{"root", failure.root},
+                                {"path", SanitizeUtf8(failure.path)},
+                                {"code", CodeName(failure.error.code)},
+                                {"message", SanitizeUtf8(failure.error.message)},
+                                {"attempts", failure.attempts},
+                                {"failed_at", FormatRfc3339(failure.failed_at)}});
+  }
+  return json;
+}
+
+}  // namespace
+
+void AddRootRoutes(const Context& context, Table* table) {
+  auto add = [&](const char* method, const char* pattern, const char* summary, auto handle) {
+    table->push_back({.method = method, .pattern = pattern, .summary = summary, .handle = handle});
+    return &table->back();  // valid until the next one is added
+  };
+  add("GET", "/api/roots", "Roots with state, counts, speed and time left",
+      [context](const net::Request&) { return Answer(AllRoots(context)); });
+  Entry* post = add("POST", "/api/roots", "Add a folder", [context](const net::Request& request) {
+    return Answer(
+        [&]() -> Result<Json> {
+          const watch::RootSpec spec = TRY(SpecFromJson(TRY(JsonBody(request))));
+          const catalog::Root root = TRY(context.library->AddRoot(spec, "api"));
+          return RootJson(TRY(context.library->GetRoot(root.name)));
+        }(),
+        201);
+  });
+  post->body = "application/json";
+  add("GET", "/api/roots/{name}", "One root", [context](const net::Request& request) {
+    return Answer([&]() -> Result<Json> {
+      return RootJson(TRY(context.library->GetRoot(request.path_arguments[0])));
+    }());
+  });
+  add("DELETE", "/api/roots/{name}", "Forget a root and what was indexed below it; files stay",
+      [context](const net::Request& request) {
+        Result<> removed = context.library->RemoveRoot(request.path_arguments[0]);
+        if (!removed.ok()) return ErrorResponse(removed.error());
+        net::Response response;
+        response.status = 204;
+        return response;
+      });
+  Entry* scan = add("POST", "/api/roots/{name}/scan", "Look for changes now",
+                    [context](const net::Request& request) {
+                      return Answer(
+                          [&]() -> Result<Json> {
+                            const auto id = TRY(context.library->Scan(
+                                request.path_arguments[0], FlagParameter(request, "full")));
+                            return Json{{"task_id", id}};
+                          }(),
+                          202);
+                    });
+  scan->query = {{"full", "boolean", "look at every file again, changed or not"}};
+  for (const bool pause : {true, false}) {
+    add("POST", pause ? "/api/roots/{name}/pause" : "/api/roots/{name}/resume",
+        pause ? "Stop watching and indexing a root" : "Go on watching and indexing a root",
+        [context, pause](const net::Request& request) {
+          return Answer([&]() -> Result<Json> {
+            TRY(context.library->SetPaused(request.path_arguments[0], pause));
+            return RootJson(TRY(context.library->GetRoot(request.path_arguments[0])));
+          }());
+        });
+  }
+  Entry* failures = add(
+      "GET", "/api/failures", "Files that couldn't be indexed, and why",
+      [context](const net::Request& request) { return Answer(FailuresJson(context, request)); });
+  failures->query = {{"root", "string", "only of this root"},
+                     {"offset", "integer", ""},
+                     {"limit", "integer", "1 to 1000"}};
+  add("POST", "/api/failures/retry", "Try failed files again",
+      [context](const net::Request& request) {
+        return Answer([&]() -> Result<Json> {
+          const Json body = TRY(JsonBody(request));
+          TRY(OnlyKeys(body, {"root", "dry_run"}, "retry"));
+          const std::string root = GetString(body, "root").value_or("");
+          if (GetBool(body, "dry_run").value_or(false)) {
+            int64_t total = 0;
+            TRY(context.catalog->Failures(root, 0, 1, &total));
+            return Json{{"matched", total}, {"retried", 0}};
+          }
+          return Json{{"retried", TRY(context.library->RetryFailures(root))}};
+        }());
+      })
+      ->body = "application/json";
+  Entry* status = add("GET", "/api/index/status", "What is indexed and what is still to be done",
+                      [context](const net::Request& request) {
+                        return Answer([&]() -> Result<Json> {
+                          const auto wait_s = TRY(IntParameter(request, "wait", 0, 0, 60));
+                          const auto end =
+                              std::chrono::steady_clock::now() + std::chrono::seconds(wait_s);
+                          return AwaitIdle(context, end);
+                        }());
+                      });
+  status->query = {{"wait", "integer", "seconds to wait until idle, at most 60"}};
+  add("POST", "/api/index/verify", "Hold the index against the catalog",
+      [context](const net::Request&) {
+        return Answer([&]() -> Result<Json> {
+          const auto problems = TRY(context.library->Verify());
+          return Json{{"ok", problems.empty()}, {"problems", problems}};
+        }());
+      });
+}
+
+}  // namespace msearch::api

@@ -1,0 +1,72 @@
+// What the route files share: the table, answers, parameters. Private to this folder.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/api.h"
+
+namespace msearch::api {
+
+struct Parameter {
+  std::string name;
+  std::string type;  // "string", "integer", "boolean"
+  std::string description;
+};
+
+struct Entry {
+  std::string method;
+  std::string pattern;
+  std::string summary;
+  std::vector<Parameter> query;  // path parameters derive from the pattern
+  std::string body;              // media type; empty: none
+  std::string answer;            // what a success holds, in words
+  uint64_t body_bytes_max = 1 << 20;
+  std::function<net::Response(const net::Request&)> handle;
+  std::function<void(std::shared_ptr<const net::Request>, net::Responder)> handle_async;
+};
+using Table = std::vector<Entry>;
+
+void AddSearchRoutes(const Context& context, Table* table);
+void AddRootRoutes(const Context& context, Table* table);
+void AddMediaRoutes(const Context& context, Table* table);
+void AddTaskRoutes(const Context& context, Table* table);
+void AddSystemRoutes(const Context& context, Table* table);
+void AddPageRoutes(const Context& context, Table* table);
+
+Json OpenApi(const Table& table, const std::string& version);
+
+net::Response JsonResponse(const Json& json, int status = 200);
+// The status that fits the error's code.
+net::Response ErrorResponse(const Error& error);
+// Turns a Result<Json> into an answer.
+net::Response Answer(const Result<Json>& result, int status = 200);
+
+// Parameters of the query string; kInvalid naming the parameter.
+Result<int64_t> IntParameter(const net::Request& request, const std::string& name, int64_t fallback,
+                             int64_t min, int64_t max);
+bool FlagParameter(const net::Request& request, const std::string& name);
+Result<int64_t> IdArgument(const net::Request& request, size_t index);
+// A JSON object as the request's body; an empty body is an empty object.
+Result<Json> JsonBody(const net::Request& request);
+// kInvalid when an object has a key that isn't listed, naming the nearest.
+Result<> OnlyKeys(const Json& object, const std::vector<std::string>& keys,
+                  const std::string& what);
+// Filters from a JSON object or from the query string: the same names.
+Result<catalog::Filters> FiltersFromJson(const Json& json);
+Result<catalog::Filters> FiltersFromQuery(const net::Request& request);
+
+Json RootJson(const ingest::RootView& view);
+Json TaskJson(const queue::Task& task);
+Json WorkerJson(const queue::WorkerInfo& worker);
+Json QueueJson(const queue::QueueStats& stats);
+Json MediaJson(const catalog::Media& media);
+Json ModelsJson(const Context& context);
+// Paths for people: names that aren't UTF-8 with replacement characters.
+Json PathsJson(const std::vector<catalog::Media::Path>& paths);
+std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash);
+
+}  // namespace msearch::api

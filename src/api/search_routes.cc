@@ -1,0 +1,210 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "api/route_table.h"
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace msearch::api {
+namespace {
+
+// Bytes as an unnamed file, for the codec child.
+Result<Fd> MemoryFile(std::string_view bytes) {
+  Fd file(memfd_create("upload", MFD_CLOEXEC));
+  if (!file.valid()) return ErrnoError("upload", errno);
+  TRY(WriteAll(file.get(), bytes));
+  return file;
+}
+
+// Opens a path that a client named, if it lies inside a root once links are resolved.
+Result<Fd> OpenInsideRoot(const catalog::Catalog& catalog, const std::string& path) {
+  namespace fs = std::filesystem;
+  const Error outside{Code::kPermission, path + ": not inside a root"};
+  std::error_code error;
+  const fs::path real = fs::canonical(path, error);
+  for (const catalog::Root& root : TRY(catalog.Roots())) {
+    const auto prefix = root.path + "/";
+    if (!error && real.string().starts_with(prefix)) return OpenFile(real.string(), O_RDONLY);
+    // Whether something exists outside the roots is nobody's business.
+    if (error && fs::path(path).lexically_normal().string().starts_with(prefix)) {
+      return Error{Code::kNotFound, path + ": " + error.message()};
+    }
+  }
+  return outside;
+}
+
+Result<> PictureFromJson(const Context& context, const Json& image, search::Query* query) {
+  TRY(OnlyKeys(image, {"media_id", "path", "base64"}, "image"));
+  if (image.size() != 1) {
+    return Error{Code::kInvalid, "image: exactly one of media_id, path and base64 is expected"};
+  }
+  if (image.contains("media_id")) {
+    const Json& id = image["media_id"];
+    if (id.is_number_integer()) {
+      query->like = id.get<int64_t>();
+    } else if (id.is_string()) {
+      query->like = std::strtoll(id.get<std::string>().c_str(), nullptr, 10);
+    } else {
+      return Error{Code::kInvalid, "image.media_id: not an id"};
+    }
+    TRY(context.catalog->GetMedia(*query->like));
+    return Ok{};
+  }
+  if (const auto path = GetString(image, "path")) {
+    const Fd file = TRY(OpenInsideRoot(*context.catalog, *path));
+    query->picture = TRY(context.decode_picture(file, *path));
+    return Ok{};
+  }
+  const auto text = GetString(image, "base64");
+  if (!text) return Error{Code::kInvalid, "image: texts are expected"};
+  const auto bytes = Base64Decode(*text);
+  if (!bytes) return Error{Code::kInvalid, "image.base64: not base64"};
+  query->picture = TRY(context.decode_picture(TRY(MemoryFile(*bytes)), "image"));
+  return Ok{};
+}
+
+Result<> Unsupported(bool present, const std::string& what) {
+  if (present) return Error{Code::kUnsupported, what + ": searching by it isn't supported yet"};
+  return Ok{};
+}
+
+Result<> QueryFromJson(const Context& context, const Json& json, search::Query* query) {
+  TRY(OnlyKeys(json, {"query", "image", "audio", "video", "filters", "limit", "offset"}, "search"));
+  TRY(Unsupported(json.contains("audio") && !json["audio"].is_null(), "audio"));
+  TRY(Unsupported(json.contains("video") && !json["video"].is_null(), "video"));
+  auto number = [&](const char* key, size_t* out) -> Result<> {
+    if (!json.contains(key)) return Ok{};
+    const auto value = GetInt(json, key);
+    if (!value || *value < 0) return Error{Code::kInvalid, fmt::format("{}: not a number", key)};
+    *out = static_cast<size_t>(*value);
+    return Ok{};
+  };
+  if (json.contains("query") && !json["query"].is_string() && !json["query"].is_null()) {
+    return Error{Code::kInvalid, "query: a text is expected"};
+  }
+  query->words = GetString(json, "query").value_or("");
+  TRY(number("limit", &query->limit));
+  TRY(number("offset", &query->offset));
+  if (json.contains("filters") && !json["filters"].is_null()) {
+    query->filters = TRY(FiltersFromJson(json["filters"]));
+  }
+  if (json.contains("image") && !json["image"].is_null()) {
+    TRY(PictureFromJson(context, json["image"], query));
+  }
+  return Ok{};
+}
+
+Result<> QueryFromForm(const Context& context, const net::Request& request, search::Query* query) {
+  Json json = Json::object();
+  const net::FormField* picture = nullptr;
+  for (const net::FormField& field : request.form) {
+    if (field.name == "image") {
+      picture = &field;
+    } else if (field.name == "filters" || field.name == "limit" || field.name == "offset") {
+      json[field.name] = TRY(ParseJson(field.value));
+    } else {
+      json[field.name] = field.value;
+    }
+  }
+  TRY(QueryFromJson(context, json, query));
+  if (picture == nullptr) return Ok{};
+  const Fd file = picture->spooled_path.empty() ? TRY(MemoryFile(picture->value))
+                                                : TRY(OpenFile(picture->spooled_path, O_RDONLY));
+  const std::string name = picture->file_name.empty() ? "image" : picture->file_name;
+  query->picture = TRY(context.decode_picture(file, name));
+  return Ok{};
+}
+
+Json HitJson(const search::Hit& hit) {
+  const catalog::SegmentInfo& segment = hit.segment;
+  Json json{{"segment_id", segment.id},
+            {"media_id", segment.media},
+            {"type", segment.type},
+            {"score", std::round(hit.score * 10000) / 10000},
+            {"strength", hit.strong ? "strong" : "weak"},
+            {"segment_index", segment.index},
+            {"paths", PathsJson(segment.paths)},
+            {"reasons", Json::array()}};
+  if (!segment.paths.empty()) {
+    json["root"] = segment.paths.front().root;
+    json["path"] = SanitizeUtf8(segment.paths.front().path);
+  }
+  for (const search::Reason& reason : hit.reasons) {
+    json["reasons"].push_back({{"kind", reason.kind}, {"text", reason.text}});
+  }
+  if (segment.start_time) json["start_time"] = *segment.start_time;
+  if (segment.end_time) json["end_time"] = *segment.end_time;
+  if (segment.page) json["page"] = *segment.page;
+  const std::string thumbnail = ThumbnailUrl(segment.media, segment.type, segment.hash);
+  json["thumbnail"] = thumbnail.empty() ? Json() : Json(thumbnail);
+  return json;
+}
+
+Result<Json> RunSearch(const Context& context, const net::Request& request) {
+  const auto begin = std::chrono::steady_clock::now();
+  search::Query query;
+  const std::string type = request.Header("content-type").value_or("");
+  if (request.method == "GET") {
+    query.words = request.Query("q").value_or(request.Query("query").value_or(""));
+    query.limit =
+        static_cast<size_t>(TRY(IntParameter(request, "limit", 20, 1, search::kLimitMax)));
+    query.offset =
+        static_cast<size_t>(TRY(IntParameter(request, "offset", 0, 0, search::kDepthMax)));
+    query.filters = TRY(FiltersFromQuery(request));
+  } else if (type.starts_with("multipart/form-data")) {
+    TRY(QueryFromForm(context, request, &query));
+  } else {
+    TRY(QueryFromJson(context, TRY(JsonBody(request)), &query));
+  }
+  if (!IsUtf8(query.words)) return Error{Code::kInvalid, "query: not UTF-8"};
+  query.words = Trim(query.words);
+  const search::Answer answer = TRY(search::Search(*context.catalog, context.engine(), query));
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  Json json{{"hits", Json::array()},
+            {"total", answer.total},
+            {"nothing_fits", answer.nothing_fits},
+            {"took_ms", std::round(took.count() * 100) / 100}};
+  if (answer.total_is_bound) json["total_is_bound"] = true;
+  if (!answer.notice.empty()) json["notice"] = answer.notice;
+  for (const search::Hit& hit : answer.hits) json["hits"].push_back(HitJson(hit));
+  return json;
+}
+
+const std::vector<Parameter> kFilterParameters{
+    {"root", "string", "names of roots, separated by commas"},
+    {"type", "string", "image, video, audio, document; separated by commas"},
+    {"path_prefix", "string", "beginning of the path below the root"},
+    {"date_from", "string", "RFC 3339 time or date, inclusive"},
+    {"date_to", "string", "RFC 3339 time, exclusive, or date, inclusive"},
+    {"size_min", "integer", "bytes"},
+    {"size_max", "integer", "bytes"}};
+
+}  // namespace
+
+void AddSearchRoutes(const Context& context, Table* table) {
+  auto handle = [context](const net::Request& request) {
+    return Answer(RunSearch(context, request));
+  };
+  std::vector<Parameter> query{{"q", "string", "words"},
+                               {"limit", "integer", "media files, 1 to 1000"},
+                               {"offset", "integer", "media files to skip"}};
+  query.insert(query.end(), kFilterParameters.begin(), kFilterParameters.end());
+  table->push_back({.method = "GET",
+                    .pattern = "/api/search",
+                    .summary = "Search by words",
+                    .query = query,
+                    .answer = "hits, total, nothing_fits, took_ms",
+                    .handle = handle});
+  table->push_back({.method = "POST",
+                    .pattern = "/api/search",
+                    .summary = "Search by words, by picture, or both",
+                    .body = "application/json",
+                    .answer = "hits, total, nothing_fits, took_ms",
+                    .body_bytes_max = context.upload_bytes_max,
+                    .handle = handle});
+}
+
+}  // namespace msearch::api

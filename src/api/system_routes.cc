@@ -1,0 +1,251 @@
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+#include <sys/statvfs.h>
+
+#include "api/route_table.h"
+#include "base/log.h"
+#include "net/http_client.h"
+
+namespace msearch::api {
+namespace {
+
+Json Component(const std::string& name, const std::string& state, const std::string& detail) {
+  return {{"name", name}, {"state", state}, {"detail", detail}};
+}
+
+// "ok", "degraded" or "failed" for each part; the worst of those that searching needs decides
+// whether the server is usable.
+net::Response Health(const Context& context) {
+  Json components = Json::array();
+  bool usable = true;
+  bool degraded = false;
+  auto add = [&](const std::string& name, const Result<>& state, const std::string& detail,
+                 bool needed) {
+    components.push_back(Component(name,
+                                   state.ok() ? "ok"
+                                   : needed   ? "failed"
+                                              : "degraded",
+                                   state.ok() ? detail : state.message()));
+    usable &= state.ok() || !needed;
+    degraded |= !state.ok();
+  };
+  auto counts = context.catalog->CountsByRoot();
+  add("catalog", counts.ok() ? Result<>(Ok{}) : Result<>(counts.error()),
+      counts.ok() ? std::to_string(counts->size()) + " roots" : "", true);
+  auto workers = context.queue->Workers();
+  add("queue", workers.ok() ? Result<>(Ok{}) : Result<>(workers.error()), "embedded", false);
+  std::map<std::string, int> roles;
+  if (workers.ok()) {
+    for (const auto& worker : *workers) ++roles[worker.role];
+  }
+  for (const char* role : {"monitor", "task_worker", "embedding_worker"}) {
+    const int running = roles[role];
+    add(role, running > 0 ? Result<>(Ok{}) : Result<>(Code::kUnavailable, "none is running"),
+        std::to_string(running) + " running", false);
+  }
+  const auto engine = context.engine();
+  const auto models = context.library->Models();
+  add("model",
+      engine && models.problem.empty()
+          ? Result<>(Ok{})
+          : Result<>(Code::kUnavailable,
+                     models.problem.empty() ? "no model is ready" : models.problem),
+      models.active, false);
+  if (engine) {
+    const auto status = context.library->Status();
+    const bool fine = status.ok() && status->problem.empty();
+    add("index",
+        fine ? Result<>(Ok{})
+             : Result<>(Code::kUnavailable, status.ok() ? status->problem : status.message()),
+        std::to_string(engine->index->size()) + " segments", false);
+  }
+  return JsonResponse({{"status", !usable    ? "failed"
+                                  : degraded ? "degraded"
+                                             : "ok"},
+                       {"version", context.version},
+                       {"uptime_s", (SystemClock().NowMs() - context.started_at) / 1000},
+                       {"components", components}},
+                      usable ? 200 : 503);
+}
+
+net::Response Metrics(const Context& context) {
+  prometheus::Registry registry;
+  auto gauge = [&](const std::string& name, const std::string& help,
+                   const std::map<std::string, std::string>& labels, double value) {
+    prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels).Set(value);
+  };
+  if (auto stats = context.queue->Stats(); stats.ok()) {
+    for (const queue::QueueStats& one : *stats) {
+      const std::map<std::string, double> states{
+          {"queued", one.queued}, {"started", one.started}, {"delayed", one.delayed}};
+      for (const auto& [state, value] : states) {
+        gauge("msearch_tasks", "Tasks by queue and state", {{"queue", one.name}, {"state", state}},
+              value);
+      }
+      gauge("msearch_tasks_finished_total", "Tasks that finished", {{"queue", one.name}},
+            static_cast<double>(one.finished_total));
+      gauge("msearch_tasks_failed_total", "Tasks that failed for good", {{"queue", one.name}},
+            static_cast<double>(one.failed_total));
+      gauge("msearch_task_mean_seconds", "Mean time of the last finished tasks",
+            {{"queue", one.name}}, one.mean_ms / 1000);
+    }
+  }
+  if (auto roots = context.library->Roots(); roots.ok()) {
+    for (const ingest::RootView& view : *roots) {
+      const std::map<std::string, int64_t> states{{"indexed", view.counts.indexed},
+                                                  {"pending", view.counts.pending},
+                                                  {"failed", view.counts.failed}};
+      for (const auto& [state, value] : states) {
+        gauge("msearch_files", "Files by root and state",
+              {{"root", view.root.name}, {"state", state}}, static_cast<double>(value));
+      }
+    }
+  }
+  if (const auto active = context.library->Active()) {
+    gauge("msearch_index_segments", "Segments that can be found", {},
+          static_cast<double>(active->index->size()));
+  }
+  gauge("msearch_stale_results_refused_total", "Results of lost leases that were refused", {},
+        static_cast<double>(context.library->stale_commits()));
+  if (auto workers = context.queue->Workers(); workers.ok()) {
+    std::map<std::string, int> roles;
+    for (const auto& worker : *workers) ++roles[worker.role];
+    for (const auto& [role, count] : roles) {
+      gauge("msearch_workers", "Processes seen alive", {{"role", role}}, count);
+    }
+  }
+  net::Response response;
+  response.content_type = "text/plain; version=0.0.4";
+  response.body = prometheus::TextSerializer().Serialize(registry.Collect());
+  return response;
+}
+
+Result<Json> Doctor(const Context& context) {
+  Json checks = Json::array();
+  auto add = [&](const std::string& name, bool ok, const std::string& detail,
+                 const std::string& advice) {
+    Json check{{"name", name}, {"ok", ok}, {"detail", detail}};
+    if (!ok && !advice.empty()) check["advice"] = advice;
+    checks.push_back(check);
+  };
+  const auto models = context.library->Models();
+  add("model", models.problem.empty(), models.problem.empty() ? models.active : models.problem,
+      "msearch model pull NAME, then msearch model use NAME");
+  const auto status = TRY(context.library->Status());
+  add("indexing", status.problem.empty(),
+      status.problem.empty() ? std::to_string(status.pending) + " files pending" : status.problem,
+      "");
+  for (const auto& stats : TRY(context.queue->Stats())) {
+    if (!stats.paused) continue;
+    add("queue " + stats.name, false, "is paused", "POST /api/queue/" + stats.name + "/resume");
+  }
+  queue::TaskFilter stuck;
+  stuck.stuck = true;
+  const int64_t count = TRY(context.queue->Count(stuck));
+  add("stuck tasks", count == 0, std::to_string(count), "msearch task list --stuck");
+  std::map<std::string, int> roles;
+  for (const auto& worker : TRY(context.queue->Workers())) ++roles[worker.role];
+  for (const char* role : {"monitor", "task_worker", "embedding_worker"}) {
+    add(role, roles[role] > 0, std::to_string(roles[role]) + " running",
+        "see the log of the supervisor");
+  }
+  for (const ingest::RootView& view : TRY(context.library->Roots())) {
+    const bool reachable = view.root.state != "unreachable";
+    const std::string reason = GetString(view.root.status, "reason").value_or("");
+    add("root " + view.root.name, reachable, reason.empty() ? view.root.state : reason,
+        "is the disk or share connected?");
+  }
+  struct statvfs disk {};
+  if (statvfs(context.data_directory.c_str(), &disk) == 0) {
+    const uint64_t free = uint64_t{disk.f_bavail} * disk.f_frsize;
+    add("disk", free > (uint64_t{1} << 30), fmt::format("{} MiB free", free >> 20),
+        "make room where the data folder is");
+  }
+  const auto problems = TRY(context.library->Verify());
+  add("index", problems.empty(), problems.empty() ? "agrees with the catalog" : problems.front(),
+      "");
+  return Json{{"checks", checks}};
+}
+
+}  // namespace
+
+Json ModelsJson(const Context& context) {
+  Json json{{"models", Json::array()}};
+  const ingest::ModelState state = context.library->Models();
+  std::string device;
+  std::string reason;
+  if (auto workers = context.queue->Workers(); workers.ok()) {
+    for (const auto& worker : *workers) {
+      if (worker.role != "embedding_worker") continue;
+      if (auto used = GetString(worker.detail, "device")) device = *used;
+      if (auto why = GetString(worker.detail, "device_reason")) reason = *why;
+    }
+  }
+  auto packs = context.models();
+  if (!packs.ok()) {
+    json["problem"] = packs.message();
+    return json;
+  }
+  for (const embedding::PackStatus& pack : *packs) {
+    Json model{{"name", pack.name},
+               {"title", pack.title},
+               {"licence", pack.licence},
+               {"quality", pack.quality},
+               {"bytes", pack.bytes},
+               {"download_bytes", pack.download_bytes},
+               {"state", pack.state},
+               {"active", pack.name == state.active},
+               {"target", pack.name == state.target}};
+    if (pack.name == state.active && !device.empty()) {
+      model["device"] = device;
+      model["device_reason"] = reason;
+    }
+    json["models"].push_back(std::move(model));
+  }
+  if (!state.problem.empty()) json["problem"] = state.problem;
+  return json;
+}
+
+void AddSystemRoutes(const Context& context, Table* table) {
+  auto add = [&](const char* method, const char* pattern, const char* summary, auto handle) {
+    table->push_back({.method = method, .pattern = pattern, .summary = summary, .handle = handle});
+  };
+  add("GET", "/health", "Whether the server works, part by part; 503 when it is unusable",
+      [context](const net::Request&) { return Health(context); });
+  add("GET", "/metrics", "Figures for Prometheus",
+      [context](const net::Request&) { return Metrics(context); });
+  add("GET", "/api/models", "Model packs, their state and quality",
+      [context](const net::Request&) { return JsonResponse(ModelsJson(context)); });
+  add("POST", "/api/models/{name}/use", "Embed and search with another pack",
+      [context](const net::Request& request) {
+        return Answer(
+            [&]() -> Result<Json> {
+              const auto state = TRY(context.library->UseModel(request.path_arguments[0]));
+              Json json{{"model", request.path_arguments[0]}, {"active", state.active}};
+              if (!state.target.empty()) json["target"] = state.target;
+              return json;
+            }(),
+            202);
+      });
+  add("GET", "/api/doctor", "What is wrong, and what to do about it",
+      [context](const net::Request&) { return Answer(Doctor(context)); });
+  table->push_back(
+      {.method = "POST",
+       .pattern = "/api/session",
+       .summary = "Exchange the access token for a cookie",
+       .body = "application/json",
+       .handle = [context](const net::Request& request) {
+         auto body = JsonBody(request);
+         if (!body.ok()) return ErrorResponse(body.error());
+         if (!context.token.empty() && GetString(*body, "token").value_or("") != context.token) {
+           return Problem(401, "unauthorized", "session: wrong access token");
+         }
+         net::Response response = JsonResponse({{"ok", true}});
+         response.headers.emplace("Set-Cookie", "msearch_token=" + net::UrlEncode(context.token) +
+                                                    "; HttpOnly; SameSite=Strict; Path=/");
+         return response;
+       }});
+}
+
+}  // namespace msearch::api

@@ -1,0 +1,139 @@
+#include "api/route_table.h"
+
+namespace msearch::api {
+namespace {
+
+Result<queue::TaskFilter> FilterFromJson(const Json& json) {
+  queue::TaskFilter filter;
+  filter.queue = GetString(json, "queue");
+  filter.kind = GetString(json, "kind");
+  filter.reason = GetString(json, "reason");
+  filter.text = GetString(json, "text").value_or("");
+  filter.parent = GetString(json, "parent").value_or("");
+  filter.stuck = GetBool(json, "stuck").value_or(false);
+  if (const auto status = GetString(json, "status")) {
+    filter.status = queue::StatusFromName(*status);
+    if (!filter.status) {
+      return Error{Code::kInvalid,
+                   "status: not one of queued, started, finished, failed, cancelled"};
+    }
+  }
+  return filter;
+}
+
+Result<Json> ListTasks(const Context& context, const net::Request& request) {
+  Json wanted = Json::object();
+  for (const char* key : {"queue", "kind", "status", "reason", "text", "parent"}) {
+    if (auto value = request.Query(key); value && !value->empty()) wanted[key] = *value;
+  }
+  queue::TaskFilter filter = TRY(FilterFromJson(wanted));
+  filter.stuck = FlagParameter(request, "stuck");
+  filter.before = request.Query("before").value_or("");
+  filter.limit = static_cast<size_t>(TRY(IntParameter(request, "limit", 100, 1, 1000)));
+  Json json{{"tasks", Json::array()}};
+  const auto tasks = TRY(context.queue->List(filter));
+  for (const queue::Task& task : tasks) json["tasks"].push_back(TaskJson(task));
+  if (tasks.size() == filter.limit) json["next"] = tasks.back().id;
+  json["total"] = TRY(context.queue->Count(filter));
+  return json;
+}
+
+Result<Json> OneTask(const Context& context, const net::Request& request) {
+  const std::string& id = request.path_arguments[0];
+  Json json = TaskJson(TRY(context.queue->Get(id)));
+  json["events"] = Json::array();
+  for (const queue::TaskEvent& event : TRY(context.queue->Events(id))) {
+    json["events"].push_back({{"at", FormatRfc3339(event.at)},
+                              {"what", event.what},
+                              {"worker", event.worker},
+                              {"detail", event.detail}});
+  }
+  return json;
+}
+
+Result<Json> RetryMany(const Context& context, const net::Request& request) {
+  const Json body = TRY(JsonBody(request));
+  TRY(OnlyKeys(body, {"queue", "kind", "status", "reason", "text", "parent", "stuck", "dry_run"},
+               "retry"));
+  queue::TaskFilter filter = TRY(FilterFromJson(body));
+  if (!filter.status && !filter.stuck) filter.status = queue::Status::kFailed;
+  const int64_t matched = TRY(context.queue->Count(filter));
+  if (GetBool(body, "dry_run").value_or(false)) return Json{{"matched", matched}, {"retried", 0}};
+  int64_t retried = 0;
+  filter.limit = 500;
+  while (retried < matched) {
+    const auto tasks = TRY(context.queue->List(filter));
+    for (const queue::Task& task : tasks) {
+      if (context.queue->Retry(task.id).ok()) ++retried;
+    }
+    if (tasks.size() < filter.limit) break;
+    filter.before = tasks.back().id;
+  }
+  return Json{{"matched", matched}, {"retried", retried}};
+}
+
+}  // namespace
+
+void AddTaskRoutes(const Context& context, Table* table) {
+  auto add = [&](const char* method, const char* pattern, const char* summary, auto handle) {
+    table->push_back({.method = method, .pattern = pattern, .summary = summary, .handle = handle});
+    return &table->back();  // valid until the next one is added
+  };
+  add("GET", "/api/tasks", "Tasks, newest first",
+      [context](const net::Request& request) { return Answer(ListTasks(context, request)); })
+      ->query = {{"queue", "string", ""},
+                 {"kind", "string", ""},
+                 {"status", "string", "queued, started, finished, failed, cancelled"},
+                 {"reason", "string", "delayed, quarantined, ..."},
+                 {"text", "string", "contained in payload, error or id"},
+                 {"stuck", "boolean", "started, with a lease that ran out"},
+                 {"limit", "integer", "1 to 1000"},
+                 {"before", "string", "the next of the last page"}};
+  add("GET", "/api/tasks/{id}", "One task with its history",
+      [context](const net::Request& request) { return Answer(OneTask(context, request)); });
+  for (const bool retry : {true, false}) {
+    add("POST", retry ? "/api/tasks/{id}/retry" : "/api/tasks/{id}/cancel",
+        retry ? "Queue a failed or stuck task again" : "Cancel a task, running or not",
+        [context, retry](const net::Request& request) {
+          return Answer([&]() -> Result<Json> {
+            const std::string& id = request.path_arguments[0];
+            TRY(retry ? context.queue->Retry(id) : context.queue->Cancel(id));
+            return TaskJson(TRY(context.queue->Get(id)));
+          }());
+        });
+  }
+  add("POST", "/api/tasks/retry", "Queue all matching failed tasks again; dry_run only counts",
+      [context](const net::Request& request) { return Answer(RetryMany(context, request)); })
+      ->body = "application/json";
+  add("GET", "/api/queue/stats", "Queues and their counts", [context](const net::Request&) {
+    return Answer([&]() -> Result<Json> {
+      Json json{{"queues", Json::array()}};
+      for (const auto& stats : TRY(context.queue->Stats()))
+        json["queues"].push_back(QueueJson(stats));
+      return json;
+    }());
+  });
+  for (const bool pause : {true, false}) {
+    add("POST", pause ? "/api/queue/{name}/pause" : "/api/queue/{name}/resume",
+        pause ? "Let no task of a queue start" : "Let tasks of a queue start again",
+        [context, pause](const net::Request& request) {
+          return Answer([&]() -> Result<Json> {
+            const std::string& name = request.path_arguments[0];
+            TRY(pause ? context.queue->Pause(name) : context.queue->Resume(name));
+            return Json{{"name", name}, {"paused", pause}};
+          }());
+        });
+  }
+  add("GET", "/api/workers", "Processes that work, and what they're at",
+      [context](const net::Request&) {
+        return Answer([&]() -> Result<Json> {
+          Json json{{"workers", Json::array()}};
+          for (const auto& worker : TRY(context.queue->Workers())) {
+            json["workers"].push_back(WorkerJson(worker));
+          }
+          return json;
+        }());
+      });
+}
+
+}  // namespace msearch::api

@@ -1,0 +1,292 @@
+#include "search/search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+// Each way of searching (a probe of the index, the full text) gives a ranked list of segments, each
+// with a confidence between 0 and 1. Lists are fused by reciprocal ranks (Cormack, Clarke and
+// Buettcher, 2009: sum of 1 / (60 + rank)), because inner products of different views and BM25 have
+// no common scale. The confidences say what the ranks can't: whether anything fits at all. A hit is
+// strong if one of its lists is sure of it. Strong hits come before weak ones, and the score shown
+// is the confidence of all lists together (1 - product of (1 - p)), held from rising down the page
+// so that order and score never contradict each other.
+
+namespace msearch::search {
+namespace {
+
+using catalog::MediaId;
+using catalog::SegmentId;
+
+constexpr double kRankOffset = 60;
+
+struct Candidate {
+  double fused = 0;
+  double doubt = 1;  // product of (1 - p)
+  bool strong = false;
+  std::vector<Reason> reasons;
+};
+using Candidates = std::unordered_map<SegmentId, Candidate>;
+
+// How sure a match of all words in a field is. A label is the model's opinion, the rest is a fact.
+double TextConfidence(const std::vector<std::string>& fields) {
+  double best = 0;
+  for (const std::string& field : fields) {
+    best = std::max(best, field == "name" || field == "text" ? 0.95 : field == "path" ? 0.8 : 0.6);
+  }
+  return best;
+}
+
+void AddText(const std::vector<catalog::TextMatch>& matches, Candidates* candidates) {
+  for (size_t rank = 0; rank < matches.size(); ++rank) {
+    const catalog::TextMatch& match = matches[rank];
+    Candidate& candidate = (*candidates)[match.segment];
+    candidate.fused += 1 / (kRankOffset + static_cast<double>(rank));
+    candidate.doubt *= 1 - TextConfidence(match.fields);
+    candidate.strong = true;
+    for (const std::string& field : match.fields) {
+      candidate.reasons.push_back({field, field == "text" ? match.snippet : ""});
+    }
+  }
+}
+
+void AddProbe(const embedding::Probe& probe, const std::vector<index::Match>& matches,
+              Candidates* candidates) {
+  for (size_t rank = 0; rank < matches.size(); ++rank) {
+    const double confidence = embedding::Confidence(probe, matches[rank].by_view);
+    Candidate& candidate = (*candidates)[matches[rank].segment];
+    candidate.fused += 1 / (kRankOffset + static_cast<double>(rank));
+    candidate.doubt *= 1 - std::clamp(confidence, 0.0, 1.0);
+    candidate.strong |= confidence >= probe.calibration.strong;
+    if (confidence >= probe.calibration.weak) {
+      candidate.reasons.push_back({probe.name, ""});
+    }
+  }
+}
+
+std::vector<index::ViewQuery> ViewsOf(const embedding::Probe& probe) {
+  std::vector<index::ViewQuery> views;
+  for (const embedding::ProbeView& view : probe.views) {
+    index::ViewQuery query;
+    query.view = view.view;
+    query.vector = view.vector;
+    query.transform =
+        view.log ? index::ViewQuery::Transform::kLog : index::ViewQuery::Transform::kIdentity;
+    query.weight = view.weight;
+    query.divide_by_mean = view.divide_by_mean;
+    views.push_back(std::move(query));
+  }
+  return views;
+}
+
+// The probes that the query makes; empty with a notice when the model can't.
+Result<std::vector<embedding::Probe>> MakeProbes(const catalog::Catalog& catalog,
+                                                 const Engine& engine, const Query& query,
+                                                 std::string* notice) {
+  std::vector<embedding::Probe> probes;
+  auto add = [&](Result<std::vector<embedding::Probe>> made) -> Result<> {
+    for (embedding::Probe& probe : TRY(std::move(made))) probes.push_back(std::move(probe));
+    return Ok{};
+  };
+  std::lock_guard lock(*engine.embedder_mutex);
+  if (!query.words.empty()) {
+    if (engine.model.answers_words) {
+      TRY(add(engine.embedder->ProbeWords(query.words)));
+    } else {
+      *notice = "words: model " + engine.model.name +
+                " compares pictures only; names and texts were searched";
+    }
+  }
+  if (query.picture) TRY(add(engine.embedder->ProbePicture({*query.picture})));
+  if (query.like) {
+    bool any = false;
+    for (SegmentId segment : TRY(catalog.SegmentsOf(*query.like))) {
+      std::vector<std::vector<float>> views;
+      for (uint32_t view = 0; view < engine.model.views.size(); ++view) {
+        auto vector = engine.index->Get(segment, view);
+        views.push_back(vector.ok() ? std::move(*vector) : std::vector<float>());
+        any |= !views.back().empty();
+      }
+      if (!any) continue;
+      TRY(add(engine.embedder->ProbeLike(views)));
+      break;
+    }
+    if (!any) *notice = "this file has no embedding yet";
+  }
+  return probes;
+}
+
+// Filters, as the index wants them. With few segments left only those are scored.
+struct Allowed {
+  bool all = true;
+  std::vector<SegmentId> sorted;
+  std::unordered_set<SegmentId> set;
+};
+
+Result<Allowed> MakeAllowed(const catalog::Catalog& catalog, const catalog::Filters& filters) {
+  Allowed allowed;
+  if (filters.empty()) return allowed;
+  allowed.all = false;
+  allowed.sorted = TRY(catalog.FilterSegments(filters));
+  return allowed;
+}
+
+Result<std::vector<index::Match>> RunProbe(const Engine& engine, const embedding::Probe& probe,
+                                           const Allowed& allowed, size_t depth) {
+  const auto views = ViewsOf(probe);
+  if (allowed.all) return engine.index->Search(views, depth);
+  return engine.index->SearchAmong(views, depth, allowed.sorted);
+}
+
+struct Group {
+  std::vector<std::pair<SegmentId, const Candidate*>> members;
+  double fused = 0;
+  bool strong = false;
+  double score = 0;
+};
+
+// Media files in order: strong before weak, then by fused rank.
+std::vector<std::pair<MediaId, Group>> GroupByMedia(
+    const Candidates& candidates,
+    const std::unordered_map<SegmentId, const catalog::SegmentInfo*>& infos) {
+  std::unordered_map<MediaId, Group> groups;
+  for (const auto& [segment, candidate] : candidates) {
+    const auto info = infos.find(segment);
+    if (info == infos.end()) continue;  // gone, or kept out by a filter since
+    Group& group = groups[info->second->media];
+    group.members.emplace_back(segment, &candidate);
+    group.fused = std::max(group.fused, candidate.fused);
+    group.strong |= candidate.strong;
+    group.score = std::max(group.score, 1 - candidate.doubt);
+  }
+  std::vector<std::pair<MediaId, Group>> ordered(groups.begin(), groups.end());
+  std::sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
+    if (a.second.strong != b.second.strong) return a.second.strong;
+    if (a.second.fused != b.second.fused) return a.second.fused > b.second.fused;
+    return a.first < b.first;
+  });
+  return ordered;
+}
+
+// The best candidates only, so that looking up segments stays bounded.
+void KeepBest(size_t count, Candidates* candidates) {
+  if (candidates->size() <= count) return;
+  std::vector<std::pair<double, SegmentId>> order;
+  for (const auto& [segment, candidate] : *candidates) {
+    order.emplace_back(candidate.fused + (candidate.strong ? 1 : 0), segment);
+  }
+  std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
+                   std::greater<>());
+  for (size_t i = count; i < order.size(); ++i) candidates->erase(order[i].second);
+}
+
+void Explain(const catalog::SegmentInfo& info, std::vector<Reason>* reasons) {
+  std::vector<Reason> kept;
+  for (Reason& reason : *reasons) {
+    const bool seen = std::any_of(kept.begin(), kept.end(),
+                                  [&](const Reason& other) { return other.kind == reason.kind; });
+    if (seen) continue;
+    if (reason.kind == "label" || reason.kind == "pictures") {
+      std::vector<std::string> names;
+      for (const Json& label : info.attributes.value("labels", Json::array())) {
+        if (names.size() < 3) names.push_back(GetString(label, "label").value_or(""));
+      }
+      reason.text = Join(names, ", ");
+    } else if ((reason.kind == "name" || reason.kind == "path") && !info.paths.empty()) {
+      reason.text = SanitizeUtf8(info.paths.front().path);
+    }
+    kept.push_back(std::move(reason));
+  }
+  *reasons = std::move(kept);
+}
+
+Result<> Check(const Query& query) {
+  if (query.words.empty() && !query.picture && !query.like) {
+    return Error{Code::kInvalid, "search: neither words nor a picture given"};
+  }
+  if (query.words.size() > kWordsBytesMax) {
+    return Error{Code::kInvalid,
+                 fmt::format("search: words are longer than {} bytes", kWordsBytesMax)};
+  }
+  if (query.limit < 1 || query.limit > kLimitMax) {
+    return Error{Code::kInvalid, fmt::format("search: limit is not between 1 and {}", kLimitMax)};
+  }
+  if (query.offset + query.limit > kDepthMax) {
+    return Error{Code::kInvalid, fmt::format("search: offset + limit is above {}", kDepthMax)};
+  }
+  return Ok{};
+}
+
+}  // namespace
+
+Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engine>& engine,
+                      const Query& query) {
+  TRY(Check(query));
+  // Some segments of a file share a group, and some candidates are filtered: look deeper.
+  const size_t depth = std::max<size_t>(100, (query.offset + query.limit) * 3 / 2);
+  Answer answer;
+  Candidates candidates;
+  const Allowed allowed = TRY(MakeAllowed(catalog, query.filters));
+  if (engine) {
+    auto probes = MakeProbes(catalog, *engine, query, &answer.notice);
+    if (!probes.ok() && query.words.empty()) return probes.error();
+    if (!probes.ok()) {
+      // Words still find names and texts while the model is away.
+      LOG_WARNING("query: {}", probes.message());
+      answer.notice = probes.message();
+    } else {
+      for (const embedding::Probe& probe : *probes) {
+        AddProbe(probe, TRY(RunProbe(*engine, probe, allowed, depth)), &candidates);
+      }
+    }
+  } else if (query.words.empty()) {
+    return Error{Code::kUnavailable, "search: no model is ready"};
+  }
+  size_t text_matches = 0;
+  if (!query.words.empty()) {
+    const auto matches = TRY(catalog.SearchText(query.words, query.filters, depth));
+    text_matches = matches.size();
+    AddText(matches, &candidates);
+  }
+  if (query.like) {
+    for (SegmentId segment : TRY(catalog.SegmentsOf(*query.like))) candidates.erase(segment);
+  }
+
+  KeepBest(depth, &candidates);
+  std::vector<SegmentId> ids;
+  for (const auto& [segment, candidate] : candidates) ids.push_back(segment);
+  auto segments = TRY(catalog.GetSegments(ids, query.filters));
+  std::unordered_map<SegmentId, const catalog::SegmentInfo*> infos;
+  for (const catalog::SegmentInfo& info : segments) infos[info.id] = &info;
+
+  auto groups = GroupByMedia(candidates, infos);
+  for (const auto& [media, group] : groups) answer.total += group.strong ? 1 : 0;
+  answer.total_is_bound = text_matches == depth;
+  answer.nothing_fits = answer.total == 0;
+  double ceiling = 1;
+  for (size_t i = 0; i < groups.size() && i < query.offset + query.limit; ++i) {
+    auto& [media, group] = groups[i];
+    ceiling = std::min(ceiling, group.score);
+    if (i < query.offset) continue;
+    std::sort(group.members.begin(), group.members.end(), [&](const auto& a, const auto& b) {
+      return infos.at(a.first)->index < infos.at(b.first)->index;
+    });
+    for (const auto& [segment, candidate] : group.members) {
+      Hit hit;
+      hit.segment = *infos.at(segment);
+      hit.score = std::min(ceiling, 1 - candidate->doubt);
+      hit.strong = candidate->strong;
+      hit.reasons = candidate->reasons;
+      Explain(hit.segment, &hit.reasons);
+      answer.hits.push_back(std::move(hit));
+    }
+  }
+  return answer;
+}
+
+}  // namespace msearch::search
