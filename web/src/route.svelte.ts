@@ -102,10 +102,12 @@ function megabytes(text: string): number | undefined {
   return text && Number.isFinite(value) && value >= 0 ? Math.round(value * MEGABYTE) : undefined;
 }
 
-// A day of the user's own calendar as the moment that it begins or ends.
-function day(text: string, time: string): string | undefined {
-  const date = new Date(`${text}T${time}`);
-  return text && !Number.isNaN(date.getTime()) ? date.toISOString() : undefined;
+// The moment that a day of the user's own calendar begins, or the day `later` days after it.
+function day(text: string, later = 0): string | undefined {
+  const date = new Date(`${text}T00:00:00`);
+  if (!text || Number.isNaN(date.getTime())) return undefined;
+  date.setDate(date.getDate() + later);
+  return date.toISOString();
 }
 
 export function filtersOf(route: Route): Filters {
@@ -113,8 +115,8 @@ export function filtersOf(route: Route): Filters {
     root: route.root ? [route.root] : undefined,
     type: route.type.length > 0 ? route.type : undefined,
     path_prefix: route.path || undefined,
-    date_from: day(route.from, '00:00:00'),
-    date_to: day(route.to, '23:59:59.999'),
+    date_from: day(route.from),
+    date_to: day(route.to, 1),  // exclusive, so that the last day counts whole
     size_min: megabytes(route.min),
     size_max: megabytes(route.max),
   };

@@ -36,6 +36,10 @@ export interface SearchAnswer {
   total: number;
   nothing_fits: boolean;
   took_ms: number;
+  // There may be more than `total`.
+  total_is_bound?: boolean;
+  // What was left out of the search, and why.
+  notice?: string;
 }
 
 export interface Filters {

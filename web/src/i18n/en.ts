@@ -26,7 +26,8 @@ export const en = {
     tryThese: 'Try',
     examples: ['a red flower', 'bird on a branch', 'something to eat', 'snow and mountains'],
     inLibrary: 'In your library',
-    results: (n: number) => count(n, 'result', 'results'),
+    results: (n: number, orMore: boolean) =>
+      orMore ? `${n.toLocaleString('en')} or more results` : count(n, 'result', 'results'),
     took: (ms: string) => `in ${ms} ms`,
     weak: 'Weaker matches',
     weakOnly: 'The closest there is',
@@ -53,13 +54,14 @@ export const en = {
   filters: {
     show: 'Filters', active: (n: number) => count(n, 'filter', 'filters'), clear: 'Clear filters',
     root: 'Root', anyRoot: 'All roots', type: 'Type', from: 'From', to: 'To',
-    path: 'Path starts with', pathHint: 'holiday/2024', sizeMin: 'At least', sizeMax: 'At most', mb: 'MB',
+    path: 'Path starts with', pathHint: 'holiday/2024', date: 'Date', size: 'Size in MB',
+    sizeMin: 'at least', sizeMax: 'at most',
   },
   types: { image: 'Pictures', document: 'Documents', video: 'Videos', audio: 'Sound' } as Record<string, string>,
   type: { image: 'Picture', document: 'Document', video: 'Video', audio: 'Sound' } as Record<string, string>,
   reasons: {
-    label: 'Shows', words: 'Words', name: 'In the name', similar: 'Looks alike', text: 'In the text',
-    meaning: 'Meaning', same: 'Same content',
+    name: 'In the name', path: 'In the path', label: 'Label', text: 'In the text',
+    words: 'Words', pictures: 'Shows', passages: 'About this', similar: 'Looks alike',
   } as Record<string, string>,
   detail: {
     label: 'Details', previous: 'Previous', next: 'Next', similar: 'Find similar', download: 'Download',

@@ -27,7 +27,7 @@ export const zh: Strings = {
     tryThese: '试试',
     examples: ['红色的花', '树枝上的鸟', '好吃的东西', '雪山'],
     inLibrary: '媒体库中的内容',
-    results: (n) => `${number(n)} 个结果`,
+    results: (n, orMore) => `${number(n)} 个${orMore ? '以上' : ''}结果`,
     took: (ms) => `用时 ${ms} 毫秒`,
     weak: '相关度较低',
     weakOnly: '最接近的内容',
@@ -54,13 +54,14 @@ export const zh: Strings = {
   filters: {
     show: '筛选', active: (n) => `${number(n)} 个筛选条件`, clear: '清除筛选',
     root: '根目录', anyRoot: '全部根目录', type: '类型', from: '起始日期', to: '截止日期',
-    path: '路径开头', pathHint: '旅行/2024', sizeMin: '不小于', sizeMax: '不大于', mb: 'MB',
+    path: '路径开头', pathHint: '旅行/2024', date: '日期', size: '大小（MB）',
+    sizeMin: '不小于', sizeMax: '不大于',
   },
   types: { image: '图片', document: '文档', video: '视频', audio: '声音' },
   type: { image: '图片', document: '文档', video: '视频', audio: '声音' },
   reasons: {
-    label: '画面', words: '词语', name: '文件名', similar: '外观相似', text: '正文',
-    meaning: '含义', same: '内容相同',
+    name: '文件名匹配', path: '路径匹配', label: '标签', text: '正文',
+    words: '词语', pictures: '画面', passages: '内容相关', similar: '外观相似',
   },
   detail: {
     label: '详情', previous: '上一个', next: '下一个', similar: '查找相似', download: '下载',

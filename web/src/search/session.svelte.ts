@@ -19,6 +19,8 @@ class SearchSession {
   tiles = $state.raw<Tile[]>([]);
   total = $state(0);
   nothingFits = $state(false);
+  orMore = $state(false);
+  notice = $state('');
   tookMs = $state(0);
   busy = $state(false);
   more = $state(false);
@@ -69,6 +71,8 @@ class SearchSession {
       this.tiles = tilesOf(this.#hits);
       this.more = this.tiles.length - offset >= PAGE;
       this.total = answer.total;
+      this.orMore = answer.total_is_bound ?? false;
+      this.notice = answer.notice ?? '';
       this.nothingFits = answer.nothing_fits;
       if (offset === 0) this.tookMs = answer.took_ms;
       this.shown = searchKey(route);

@@ -1,4 +1,4 @@
-import type { Hit, Id, Media, Reason } from '../api/types';
+import type { Hit, Id, Media } from '../api/types';
 import { idToText } from '../route.svelte';
 
 // One media file in the grid: its best hit, with its further moments behind it.
@@ -9,9 +9,9 @@ export interface Tile {
   path: string;
   thumbnail?: string;
   aspect?: number;
-  score?: number;
   weak: boolean;
-  reasons: Reason[];
+  // Of the library alone a tile has neither.
+  best?: Hit;
   moments: Hit[];
 }
 
@@ -38,17 +38,16 @@ export function tilesOf(hits: Hit[]): Tile[] {
 function tileOfHit(hit: Hit, key: string): Tile {
   return {
     key, id: hit.media_id, type: hit.type, path: hit.path, thumbnail: hit.thumbnail ?? undefined,
-    aspect: aspectOf(hit.width, hit.height), score: hit.score, weak: hit.strength === 'weak',
-    reasons: hit.reasons ?? [], moments: [hit],
+    aspect: aspectOf(hit.width, hit.height), weak: hit.strength === 'weak', best: hit,
+    moments: [hit],
   };
 }
 
 function addMoment(tile: Tile, hit: Hit): void {
   tile.moments.push(hit);
   if (hit.strength !== 'weak') tile.weak = false;
-  if (hit.score <= (tile.score ?? 0)) return;
-  tile.score = hit.score;
-  tile.reasons = hit.reasons ?? [];
+  if (hit.score <= (tile.best?.score ?? 0)) return;
+  tile.best = hit;
   tile.thumbnail = hit.thumbnail ?? tile.thumbnail;
 }
 
@@ -56,6 +55,6 @@ export function tileOfMedia(media: Media): Tile {
   return {
     key: idToText(media.media_id), id: media.media_id, type: media.type,
     path: media.paths[0]?.path ?? '', thumbnail: media.thumbnail ?? undefined,
-    aspect: aspectOf(media.width, media.height), weak: false, reasons: [], moments: [],
+    aspect: aspectOf(media.width, media.height), weak: false, moments: [],
   };
 }

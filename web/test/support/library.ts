@@ -7,13 +7,15 @@ import { colours, decodePng } from './png';
 
 const TYPES: Record<string, string> = {
   '.png': 'image', '.svg': 'image', '.jpg': 'image', '.txt': 'document', '.md': 'document',
-  '.ogg': 'audio', '.webm': 'video',
+  '.wav': 'audio',
 };
 const MIMES: Record<string, string> = {
   '.png': 'image/png', '.svg': 'image/svg+xml', '.jpg': 'image/jpeg', '.txt': 'text/plain',
-  '.md': 'text/markdown', '.ogg': 'audio/ogg', '.webm': 'video/webm',
+  '.md': 'text/markdown', '.wav': 'audio/wav',
 };
 const STRONG = 0.55;
+// Sounds are found at a moment rather than as a whole.
+const SOUND_MOMENT = 1.5;
 
 interface Item {
   media: Media;
@@ -214,7 +216,7 @@ function passes(media: Media, filters: Filters): boolean {
     (!filters.root || filters.root.includes(place.root)) &&
     (!filters.path_prefix || place.path.startsWith(filters.path_prefix)) &&
     (!filters.date_from || (place.modified_at ?? '') >= filters.date_from) &&
-    (!filters.date_to || (place.modified_at ?? '') <= filters.date_to));
+    (!filters.date_to || (place.modified_at ?? '') < filters.date_to));
   const size = media.size ?? 0;
   return places.length > 0 && (!filters.type || filters.type.includes(media.type)) &&
     size >= (filters.size_min ?? 0) && size <= (filters.size_max ?? Infinity);
@@ -234,8 +236,9 @@ function rank(item: Item, words: string[], signature: Float32Array | undefined):
     segment_id: `${media.media_id}-0`, media_id: media.media_id, type: media.type,
     root: media.paths[0]!.root, path: media.paths[0]!.path, paths: media.paths.map((p) => p.path),
     score, strength: score >= STRONG ? 'strong' : 'weak', thumbnail: media.thumbnail,
+    ...(media.type === 'audio' ? { start_time: SOUND_MOMENT, end_time: SOUND_MOMENT + 1 } : {}),
     reasons: [
-      ...(matched.length > 0 ? [{ kind: inName ? 'name' : 'label', text: matched.join(', ') }] : []),
+      ...(matched.length > 0 ? [inName ? { kind: 'name', text: media.paths[0]!.path } : { kind: 'label', text: matched.join(', ') }] : []),
       ...(byColour > 0.5 ? [{ kind: 'similar', text: `${Math.round(byColour * 100)} %` }] : []),
     ],
   };

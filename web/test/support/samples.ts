@@ -36,6 +36,36 @@ export const SAMPLE_FILES = SAMPLE_PICTURES + 2;
 // The one file that cannot be read.
 export const BROKEN_FILE = 'shapes/cut-off.png';
 
+// Two seconds of silence as 8-bit sound.
+export function silence(): Buffer {
+  const rate = 8000;
+  const data = Buffer.alloc(2 * rate, 128);
+  const head = Buffer.alloc(44);
+  head.write('RIFF', 0);
+  head.writeUInt32LE(36 + data.length, 4);
+  head.write('WAVEfmt ', 8);
+  head.writeUInt32LE(16, 16);
+  head.writeUInt16LE(1, 20);
+  head.writeUInt16LE(1, 22);
+  head.writeUInt32LE(rate, 24);
+  head.writeUInt32LE(rate, 28);
+  head.writeUInt16LE(1, 32);
+  head.writeUInt16LE(8, 34);
+  head.write('data', 36);
+  head.writeUInt32LE(data.length, 40);
+  return Buffer.concat([head, data]);
+}
+
+// Pictures of one shape, told apart by their names and by one pixel.
+export async function writeDots(folder: string, count: number): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (let index = 0; index < count; index++) {
+    const picture = draw(SHAPES.circle!, COLOURS.green!, 48, 48);
+    picture.rgba[0] = index;
+    await writeFile(join(folder, `dot-${index}.png`), encodePng(picture));
+  }
+}
+
 // A folder of 30 pictures named after what they show, one document and one broken picture.
 export async function writeSamples(folder: string): Promise<void> {
   await mkdir(join(folder, 'shapes'), { recursive: true });

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -226,15 +225,21 @@ export class DevServer {
     this.#json(call, { media: all.slice(offset, offset + limit), total: all.length });
   }
 
-  #medium(call: Call, id: string, verb: string | undefined): void {
+  async #medium(call: Call, id: string, verb: string | undefined): Promise<void> {
     const item = this.library.items.get(Number(id));
     if (!item) throw new Problem(404, 'unknown_media', 'No such media file', id);
     if (!verb) return this.#json(call, item.media);
-    call.response.writeHead(200, {
+    const bytes = await readFile(item.file);
+    const range = /^bytes=(\d+)-(\d*)$/.exec(call.request.headers.range ?? '');
+    const from = Number(range?.[1] ?? 0);
+    const to = Math.min(bytes.length - 1, range?.[2] ? Number(range[2]) : Infinity);
+    call.response.writeHead(range ? 206 : 200, {
+      'Accept-Ranges': 'bytes',
+      ...(range ? { 'Content-Range': `bytes ${from}-${to}/${bytes.length}` } : {}),
       'Content-Type': item.media.mime ?? 'application/octet-stream', 'Cache-Control': 'max-age=60',
       'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     });
-    createReadStream(item.file).pipe(call.response);
+    call.response.end(bytes.subarray(from, to + 1));
   }
 
   #failures(call: Call): void {
