@@ -273,6 +273,13 @@ class Catalog {
   virtual Result<int64_t> CountSegments(const std::string& model_key) const = 0;
   // Embeddings of other models than this one are deleted. Returns how many.
   virtual Result<int64_t> DropOtherModels(const std::string& model_key) = 0;
+  // Media that lost their last path at least `age` ago are deleted. Returns how many. Until then
+  // they are kept out of sight: no list, search or count shows them and the index is told that
+  // they are gone, but HasContent is true, so that a file moved from one root to another (gone
+  // here, present there) needs no embedding, and keeps its media id. To be called now and then;
+  // it also shortens the change log.
+  virtual Result<int64_t> PurgeOrphans(Milliseconds age) = 0;
+  // A consistent copy into a new file, while others write. kConflict when `path` exists.
   virtual Result<> BackupTo(const std::string& path) const = 0;
 };
 
