@@ -35,9 +35,9 @@ struct Token {
 
 // Attempts, waits and limits of a kind of task.
 struct RetryPolicy {
-  int errors_max = 5;          // attempts that may end in a transient error before it fails for good
-  int crashes_max = 2;         // attempts that may kill their child before it's quarantined
-  int losses_max = 10;         // leases that may run out before it fails for good
+  int errors_max = 5;   // attempts that may end in a transient error before it fails for good
+  int crashes_max = 2;  // attempts that may kill their child before it's quarantined
+  int losses_max = 10;  // leases that may run out before it fails for good
   Milliseconds backoff_first{1000};
   Milliseconds backoff_max{300000};
 };
@@ -47,9 +47,9 @@ struct RetryPolicy {
 Milliseconds Backoff(const RetryPolicy& policy, int failures, double random);
 
 struct NewTask {
-  std::string queue;             // "tasks", "embed", ...: [a-z0-9_-]{1,64}
-  std::string kind;              // what to do, within the queue's workers: "prepare"
-  Json payload = Json::object(); // small; at most kPayloadBytesMax as text. Bytes go into blobs
+  std::string queue;              // "tasks", "embed", ...: [a-z0-9_-]{1,64}
+  std::string kind;               // what to do, within the queue's workers: "prepare"
+  Json payload = Json::object();  // small; at most kPayloadBytesMax as text. Bytes go into blobs
   Priority priority = Priority::kNormal;
   // At most one task with this key is queued or started at a time: enqueueing a second gives the
   // first one's id and changes nothing. Empty: none.
@@ -57,8 +57,8 @@ struct NewTask {
   Milliseconds delay{0};
   Milliseconds timeout{600000};  // for one attempt; the worker gives up and it counts as an error
   RetryPolicy retry;
-  std::vector<TaskId> after;     // starts only when all of these have finished; fails if one fails
-  TaskId parent;                 // shown as a tree
+  std::vector<TaskId> after;  // starts only when all of these have finished; fails if one fails
+  TaskId parent;              // shown as a tree
   // When this task fails for good (not when it's cancelled), a task of this queue and kind is
   // enqueued in the same atomic step, with this task's unique key, priority and retry policy and
   // the payload {"task_id", "error": {"code", "message"}, "attempts", "token": [epoch, counter] of
@@ -84,9 +84,10 @@ struct Task {
   Priority priority = Priority::kNormal;
   std::string unique_key;
   Status status = Status::kQueued;
-  std::string reason;  // finer than status: "delayed", "paused", "waiting", "quarantined", ""
+  std::string reason;  // finer than status: "delayed", "paused", "waiting" (for what it follows);
+                       // of failed ones "quarantined", "lost", "dependency"; else ""
   Progress progress;
-  int attempts = 0;    // leases that counted: ended by finish, error, crash or loss
+  int attempts = 0;  // leases that counted: ended by finish, error, crash or loss
   int errors = 0;
   int crashes = 0;
   int losses = 0;
@@ -115,8 +116,8 @@ struct Lease {
 // One line of a task's history.
 struct TaskEvent {
   UnixMs at = 0;
-  std::string what;    // "enqueued", "started", "finished", "error", "crash", "lost", "released",
-                       // "retried", "cancelled", "quarantined"
+  std::string what;  // "enqueued", "started", "finished", "error", "crash", "lost", "released",
+                     // "retried", "cancelled", "quarantined"
   std::string worker;
   std::string detail;
 };

@@ -20,17 +20,17 @@
 namespace msearch::queue {
 
 struct LeaseRequest {
-  std::string worker;                // who asks; shown, and compared by nobody
-  std::vector<std::string> queues;   // in order of preference
-  size_t count_max = 1;              // takes up to so many at once, of one queue
-  Milliseconds duration{15000};      // until the lease runs out, unless extended
-  Milliseconds wait_max{0};          // for the first task to appear; 0: don't wait
-  std::stop_token stop;              // ends the wait early, with an empty result
+  std::string worker;               // who asks; shown, and compared by nobody
+  std::vector<std::string> queues;  // in order of preference
+  size_t count_max = 1;             // takes up to so many at once, of one queue
+  Milliseconds duration{15000};     // until the lease runs out, unless extended
+  Milliseconds wait_max{0};         // for the first task to appear; 0: don't wait
+  std::stop_token stop;             // ends the wait early, with an empty result
 };
 
 struct Completion {
   Lease lease;
-  Json result;                       // small; kept for the retention time
+  Json result;  // small; kept for the retention time
   // Enqueued in the same atomic step, after this task gave up its unique key: a follow-up may
   // carry the same key on.
   std::vector<NewTask> follow_ups;
@@ -48,37 +48,37 @@ struct TaskFilter {
   std::optional<std::string> kind;
   std::optional<Status> status;
   std::optional<std::string> reason;
-  std::string text;         // contained in payload, error or id
-  bool stuck = false;       // started, and the lease has run out or has nearly
+  std::string text;    // contained in payload, error or id
+  bool stuck = false;  // started, and the lease has run out or has nearly
   TaskId parent;
   size_t limit = 100;
-  TaskId before;            // for paging: ids smaller than this (newest first); empty: from the top
+  TaskId before;  // for paging: ids smaller than this (newest first); empty: from the top
 };
 
 struct QueueStats {
   std::string name;
-  int64_t queued = 0;       // ready to start, delayed and waiting ones included
+  int64_t queued = 0;  // ready to start, delayed and waiting ones included
   int64_t delayed = 0;
   int64_t started = 0;
-  int64_t finished = 0;     // still retained
+  int64_t finished = 0;  // still retained
   int64_t failed = 0;
   int64_t cancelled = 0;
   int64_t finished_total = 0;  // ever, since the back end was made
   int64_t failed_total = 0;
-  double mean_ms = 0;       // of the last finished attempts, start to finish
+  double mean_ms = 0;  // of the last finished attempts, start to finish
   bool paused = false;
 };
 
 // A process that works, or anything else that wants to be seen (supervisor, controller).
 struct WorkerInfo {
-  std::string id;           // unique: "host:pid:role:n"
+  std::string id;  // unique: "host:pid:role:n"
   std::string role;
   std::string host;
   int64_t pid = 0;
-  std::string state;        // "idle", "busy", "stopping", ...
+  std::string state;             // "idle", "busy", "stopping", ...
   Json detail = Json::object();  // device, model, current file, restarts, memory ...
   UnixMs started_at = 0;
-  UnixMs seen_at = 0;       // filled by the queue
+  UnixMs seen_at = 0;  // filled by the queue
 };
 
 struct Retention {
@@ -94,13 +94,15 @@ class TaskQueue {
  public:
   virtual ~TaskQueue() = default;
 
-  // Ids in order; of the existing task where a unique key was taken. All or none.
+  // Ids in order; of the existing task where a unique key was taken. All or none. kInvalid,
+  // kTooLarge, or kNotFound for a task to follow that isn't known.
   virtual Result<std::vector<TaskId>> Enqueue(std::span<const NewTask> tasks) = 0;
   Result<TaskId> Enqueue(const NewTask& task);
 
   // Up to count_max tasks; empty when none came within wait_max. Expired leases are recovered
   // first. High priority goes before normal before low, but of every 10 tasks leased from a queue
-  // that has all three, at least 1 is the oldest normal and 1 the oldest low one.
+  // that has all three, at least 1 is the oldest normal and 1 the oldest low one. A lease that
+  // has run out is honoured by no call, whether or not somebody has recovered the task yet.
   virtual Result<std::vector<Lease>> TakeLeases(const LeaseRequest& request) = 0;
   // For each lease, whether it's still held (false: drop the work) — false also when the task's
   // cancellation was asked for, which `cancelled` tells apart.
@@ -112,7 +114,9 @@ class TaskQueue {
                                            Milliseconds duration) = 0;
 
   // Each completion alone is atomic with its follow-ups; the answers tell for each whether it
-  // took effect (kStale if not).
+  // took effect. kStale if not, also when cancellation was asked for before: the task ends as
+  // cancelled. kInvalid, kTooLarge, kNotFound for a result or follow-up that can't be stored: the
+  // lease is still held.
   virtual Result<std::vector<Result<>>> Complete(std::span<const Completion> completions) = 0;
   virtual Result<> Fail(const Failure& failure) = 0;
   // Gives the task back untouched, so that another worker may start it at once. Used when this
@@ -122,10 +126,12 @@ class TaskQueue {
   virtual Result<> SetProgress(const Lease& lease, const Progress& progress) = 0;
 
   // A queued task ends at once, a started one when its worker notices (Extend), at the latest
-  // when its lease runs out. kConflict when it ended already.
+  // when its lease runs out; nothing that it completes from now on has an effect. kConflict when
+  // it ended already.
   virtual Result<> Cancel(const TaskId& id) = 0;
   // Queues a failed, cancelled or quarantined task again with its counts at zero; releases a
-  // started one whose lease ran out. kConflict otherwise.
+  // started one whose lease ran out. kConflict otherwise, also while a task that it follows has
+  // failed (retry that first) or its unique key is taken by another.
   virtual Result<> Retry(const TaskId& id) = 0;
 
   virtual Result<Task> Get(const TaskId& id) = 0;  // kNotFound
@@ -154,11 +160,15 @@ class TaskQueue {
   virtual Result<std::string> StateId() = 0;
 };
 
-// The embedded back end: one SQLite file shared by the processes of one machine.
+// The embedded back end: one SQLite file shared by the processes of one machine, with a small
+// file beside it, PATH.wake, through which they wake each other.
 struct EmbeddedOptions {
   std::string path;
   bool synchronous_full = false;
   const Clock* clock = nullptr;  // null: the system's
+  // The longest sleep of a waiting call without a look of its own, should a wake get lost (a
+  // wake file deleted by hand).
+  Milliseconds look_every{2000};
 };
 Result<std::unique_ptr<TaskQueue>> OpenEmbeddedQueue(const EmbeddedOptions& options);
 

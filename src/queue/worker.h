@@ -18,8 +18,8 @@ namespace msearch::queue {
 
 // How one task of a batch ended.
 struct Outcome {
-  Result<> status = Ok{};           // an error becomes a Failure
-  bool release = false;             // give it back untouched instead, after `delay`
+  Result<> status = Ok{};  // an error becomes a Failure
+  bool release = false;    // give it back untouched instead, after `delay`
   Milliseconds delay{0};
   Json result = Json::object();
   std::vector<NewTask> follow_ups;
@@ -42,12 +42,12 @@ using BatchHandler =
     std::function<std::vector<Outcome>(std::span<const std::unique_ptr<TaskContext>> tasks)>;
 
 struct WorkerOptions {
-  WorkerInfo info;                          // id, role, ...; state and detail are kept up to date
-  std::vector<std::string> queues;          // in order of preference
+  WorkerInfo info;                  // id, role, ...; state and detail are kept up to date
+  std::vector<std::string> queues;  // in order of preference
   size_t batch_max = 1;
-  Milliseconds lease_duration{15000};       // extended three times as often
+  Milliseconds lease_duration{15000};            // extended three times as often
   std::map<std::string, BatchHandler> handlers;  // by kind; an unknown kind fails as unsupported
-  std::function<Json()> detail;             // for the heartbeat; may be empty
+  std::function<Json()> detail;                  // for the heartbeat; may be empty
   // Called about once a second while idle, e.g. to unload a model. May be empty.
   std::function<void()> idle;
 };

@@ -1,0 +1,232 @@
+// How attempts end: well, with an error, by a crash, by a lease that ran out, by cancellation,
+// or given back.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "queue/change.h"
+#include "queue/wake_board.h"
+
+namespace msearch::queue {
+namespace {
+
+const std::string kUpdateQueued =
+    "UPDATE task SET state = ?2, available_at = ?3, started_at = NULL, lease_until = NULL,"
+    " attempts = attempts + ?4, errors = errors + ?5, crashes = crashes + ?6,"
+    " losses = losses + ?7, error = coalesce(?8, error), progress = NULL, events = " +
+    AppendEventSql("?9") + " WHERE row = ?1";
+const std::string kUpdateEnded =
+    "UPDATE task SET state = ?2, ended_at = ?3, lease_until = NULL,"
+    " attempts = attempts + ?4, errors = errors + ?5, crashes = crashes + ?6,"
+    " losses = losses + ?7, error = coalesce(?8, error), reason = ?9, result = ?10, events = " +
+    AppendEventSql("?11") + " WHERE row = ?1";
+
+}  // namespace
+
+std::string Change::Event(const TaskRow& row, EventKind kind, std::string_view worker,
+                          std::string_view detail) const {
+  return EventLine(kind, Milliseconds(now_ - row.created_at), worker, detail);
+}
+
+Result<> Change::Apply(const TaskRow& row, const Verdict& verdict) {
+  return IsLive(verdict.state) ? PutBack(row, verdict) : End(row, verdict);
+}
+
+Result<> Change::PutBack(const TaskRow& row, const Verdict& verdict) {
+  const State state = verdict.delay.count() > 0 ? State::kDelayed : State::kReady;
+  std::optional<std::string> error;
+  if (verdict.error) error = PackError(*verdict.error);
+  TRY(db_.Run(kUpdateQueued, row.row, static_cast<int>(state), now_ + verdict.delay.count(),
+              verdict.attempts, verdict.errors, verdict.crashes, verdict.losses, error,
+              verdict.events));
+  Count(row.queue, row.state, state);
+  return Ok{};
+}
+
+Result<> Change::End(const TaskRow& row, const Verdict& verdict, std::string_view result) {
+  std::optional<std::string> error;
+  if (verdict.error) error = PackError(*verdict.error);
+  TRY(db_.Run(kUpdateEnded, row.row, static_cast<int>(verdict.state), now_, verdict.attempts,
+              verdict.errors, verdict.crashes, verdict.losses, error,
+              verdict.reason.empty() ? std::nullopt : std::optional(verdict.reason),
+              result.empty() ? std::nullopt : std::optional(result), verdict.events));
+  Count(row.queue, row.state, verdict.state);
+  ended_topics_ |= WakeBoard::TopicOf(row.row);
+  unsettled_.push_back({row.row, verdict.state, verdict.error});
+  if (settling_) return Ok{};
+  settling_ = true;
+  while (!unsettled_.empty()) {
+    const Ended ended = std::move(unsettled_.front());
+    unsettled_.pop_front();
+    TRY(Settle(ended));
+  }
+  settling_ = false;
+  return Ok{};
+}
+
+Result<> Change::Finish(const TaskRow& row, std::string_view result) {
+  Verdict verdict;
+  verdict.state = State::kFinished;
+  verdict.attempts = 1;
+  verdict.events = Event(row, EventKind::kFinished);
+  tallies_[row.queue].run_ms += std::max<int64_t>(now_ - row.started_at, 0);
+  return End(row, verdict, result);
+}
+
+Result<> Change::EndCancelled(const TaskRow& row) {
+  Verdict verdict;
+  verdict.state = State::kCancelled;
+  verdict.events = Event(row, EventKind::kCancelled);
+  return End(row, verdict);
+}
+
+Result<> Change::Fail(const TaskRow& row, const Error& error) {
+  if (row.cancel) return EndCancelled(row);
+  Verdict verdict;
+  verdict.attempts = 1;
+  verdict.error = error;
+  const bool crashed = error.code == Code::kCrashed;
+  (crashed ? verdict.crashes : verdict.errors) = 1;
+  const int crashes = row.crashes + verdict.crashes;
+  const int errors = row.errors + verdict.errors;
+  verdict.events = Event(row, crashed ? EventKind::kCrash : EventKind::kError, {}, error.message);
+  if (crashed && crashes >= row.retry.crashes_max) {
+    verdict.state = State::kFailed;
+    verdict.reason = "quarantined";
+    verdict.events += Event(row, EventKind::kQuarantined);
+  } else if (!crashed && (!IsTransient(error.code) || errors >= row.retry.errors_max)) {
+    verdict.state = State::kFailed;
+  } else {
+    verdict.delay = Backoff(row.retry, errors + crashes, RandomFraction());
+  }
+  return Apply(row, verdict);
+}
+
+Result<> Change::Lose(const TaskRow& row) {
+  if (row.cancel) return EndCancelled(row);
+  Verdict verdict;
+  verdict.attempts = 1;
+  verdict.losses = 1;
+  verdict.events = Event(row, EventKind::kLost);
+  if (row.losses + 1 >= row.retry.losses_max) {
+    verdict.state = State::kFailed;
+    verdict.reason = "lost";
+    verdict.error = Error{Code::kTimeout, "lease: ran out " + std::to_string(row.losses + 1) +
+                                              " times, last with worker " + row.worker};
+  }
+  return Apply(row, verdict);
+}
+
+Result<> Change::Release(const TaskRow& row, Milliseconds delay) {
+  if (row.cancel) return EndCancelled(row);
+  Verdict verdict;
+  verdict.delay = std::max(delay, Milliseconds(0));
+  verdict.events = Event(row, EventKind::kReleased);
+  return PutBack(row, verdict);
+}
+
+Result<> Change::Settle(const Ended& ended) {
+  std::vector<int64_t> dependents;
+  {
+    storage::Statement select = TRY(db_.Prepare("SELECT dependent FROM follows WHERE task = ?1"));
+    select.With(ended.row);
+    while (TRY(select.Step())) dependents.push_back(select.Int(0));
+  }
+  if (dependents.empty()) return Ok{};
+  TRY(db_.Run("DELETE FROM follows WHERE task = ?1", ended.row));
+  for (const int64_t number : dependents) {
+    const TaskRow dependent = TRY(LoadRow(db_, number));
+    if (dependent.state != State::kWaiting) continue;
+    if (ended.state == State::kFinished) {
+      TRY(Unblock(dependent));
+      continue;
+    }
+    Verdict verdict;
+    verdict.state = State::kFailed;
+    verdict.reason = "dependency";
+    const bool cancelled = ended.state == State::kCancelled;
+    std::string message =
+        cancelled ? "task before this one: was cancelled" : "task before this one: failed";
+    if (ended.error) message += ": " + ended.error->message;
+    // A chain of failures would otherwise tell its beginning once per link.
+    message = std::string(TruncateUtf8(message, 1000));
+    verdict.error = Error{cancelled ? Code::kCancelled : Code::kConflict, message};
+    verdict.events = Event(dependent, EventKind::kError, {}, message);
+    TRY(End(dependent, verdict));
+  }
+  return Ok{};
+}
+
+Result<> Change::Unblock(const TaskRow& dependent) {
+  const State free = dependent.available_at > now_ ? State::kDelayed : State::kReady;
+  const std::optional<int64_t> state = TRY(db_.QueryInt(
+      "UPDATE task SET blockers = blockers - 1,"
+      " state = CASE WHEN blockers = 1 THEN ?2 ELSE state END WHERE row = ?1 RETURNING state",
+      dependent.row, static_cast<int>(free)));
+  if (state == static_cast<int64_t>(free)) Count(dependent.queue, State::kWaiting, free);
+  return Ok{};
+}
+
+Result<> Change::Cancel(const TaskId& id) {
+  const std::optional<TaskRow> row = TRY(LoadRow(db_, id));
+  if (!row) return Error{Code::kNotFound, "task " + id + ": not known"};
+  if (!IsLive(row->state)) {
+    return Error{Code::kConflict, "task " + id + ": has ended already, " +
+                                      std::string(StatusName(StatusOf(row->state)))};
+  }
+  if (row->state != State::kStarted) return EndCancelled(*row);
+  return db_.Run("UPDATE task SET cancel = 1 WHERE row = ?1", row->row);
+}
+
+Result<> Change::Retry(const TaskId& id) {
+  const std::optional<TaskRow> row = TRY(LoadRow(db_, id));
+  if (!row) return Error{Code::kNotFound, "task " + id + ": not known"};
+  const bool lost = row->state == State::kStarted && row->lease_until <= now_;
+  if (!lost && row->state != State::kFailed && row->state != State::kCancelled) {
+    return Error{Code::kConflict, "task " + id + ": can't be retried while it is " +
+                                      std::string(StatusName(StatusOf(row->state)))};
+  }
+  storage::Statement more =
+      TRY(db_.Prepare("SELECT coalesce(unique_key, ''), coalesce(follows, '') FROM task"
+                      " WHERE row = ?1"));
+  more.With(row->row);
+  if (!TRY(more.Step())) return Error{Code::kCorrupt, "queue: a task vanished"};
+  if (!lost && !more.Text(0).empty() &&
+      TRY(db_.QueryInt("SELECT row FROM task WHERE unique_key = ?1 AND state < 4", more.Text(0)))) {
+    return Error{Code::kConflict, "task " + id + ": another task with its unique key is under way"};
+  }
+  std::vector<TaskId> after;
+  for (const std::string_view part : Split(more.Text(1), ' ')) {
+    if (!part.empty()) after.emplace_back(part);
+  }
+  const Followed followed = TRY(LookAtFollowed(after));
+  if (followed.obstacle) {
+    return Error{Code::kConflict, followed.obstacle->message + ": retry that first"};
+  }
+  for (const int64_t open : followed.open_rows) {
+    TRY(db_.Run("INSERT OR IGNORE INTO follows(task, dependent) VALUES(?1, ?2)", open, row->row));
+  }
+  static const std::string kUpdate =
+      "UPDATE task SET state = ?2, available_at = ?3, blockers = ?4, attempts = 0, errors = 0,"
+      " crashes = 0, losses = 0, cancel = 0, started_at = NULL, lease_until = NULL,"
+      " ended_at = NULL, reason = NULL, progress = NULL, events = " +
+      AppendEventSql("?5") + " WHERE row = ?1";
+  const State state = followed.blockers > 0 ? State::kWaiting : State::kReady;
+  TRY(db_.Run(kUpdate, row->row, static_cast<int>(state), now_, followed.blockers,
+              Event(*row, EventKind::kRetried)));
+  Count(row->queue, row->state, state);
+  return Ok{};
+}
+
+Result<size_t> Change::RecoverExpired(size_t count_max) {
+  std::vector<int64_t> expired;
+  {
+    storage::Statement select = TRY(
+        db_.Prepare("SELECT row FROM task WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2"));
+    select.With(now_, static_cast<int64_t>(count_max));
+    while (TRY(select.Step())) expired.push_back(select.Int(0));
+  }
+  for (const int64_t row : expired) TRY(Lose(TRY(LoadRow(db_, row))));
+  return expired.size();
+}
+
+}  // namespace msearch::queue

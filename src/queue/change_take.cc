@@ -1,0 +1,134 @@
+// Leasing. High goes before normal before low, except that of every ten tasks leased from a queue
+// the fifth is a normal one and the tenth a low one where there is any: a stream of urgent work
+// slows the rest down to a tenth each, and stops nothing. The place within the ten is the queue's
+// count of leases, kept in the database, so it holds over all processes together.
+#include <algorithm>
+
+#include "queue/change.h"
+
+namespace msearch::queue {
+namespace {
+
+// Whose turn it is before all others, if anybody's.
+std::optional<Priority> TurnOf(int64_t leases) {
+  switch (leases % 10) {
+    case 4:
+      return Priority::kNormal;
+    case 9:
+      return Priority::kLow;
+    default:
+      return std::nullopt;
+  }
+}
+
+const std::string kSelectFirst =
+    std::string(kSelectTask) +
+    "WHERE task.queue = ?1 AND state = 0 ORDER BY priority, task.row LIMIT 1";
+const std::string kSelectFirstOfPriority =
+    std::string(kSelectTask) +
+    "WHERE task.queue = ?1 AND state = 0 AND priority = ?2 ORDER BY task.row LIMIT 1";
+const std::string kUpdateStarted =
+    "UPDATE task SET state = 3, started_at = ?2, lease_until = ?3, epoch = ?4, counter = ?5,"
+    " worker = ?6, progress = NULL, events = " +
+    AppendEventSql("?7") + " WHERE row = ?1";
+
+}  // namespace
+
+Result<std::vector<Lease>> Change::Take(const std::string& queue, const LeaseRequest& request) {
+  std::vector<Lease> leases;
+  storage::Statement tally =
+      TRY(db_.Prepare("SELECT id, paused, leases FROM tally WHERE name = ?1"));
+  tally.With(queue);
+  if (!TRY(tally.Step()) || tally.Int(1) != 0) return leases;
+  const int64_t id = tally.Int(0);
+  const int64_t leases_before = tally.Int(2) + tallies_[id].leases;
+  while (leases.size() < request.count_max) {
+    const std::optional<Priority> turn =
+        TurnOf(leases_before + static_cast<int64_t>(leases.size()));
+    std::optional<Lease> lease;
+    if (turn) lease = TRY(TakeOne(id, turn, request));
+    if (!lease) lease = TRY(TakeOne(id, std::nullopt, request));
+    if (!lease) break;
+    leases.push_back(std::move(*lease));
+  }
+  tallies_[id].leases += static_cast<int64_t>(leases.size());
+  return leases;
+}
+
+Result<std::optional<Lease>> Change::TakeOne(int64_t queue, std::optional<Priority> priority,
+                                             const LeaseRequest& request) {
+  Lease lease;
+  int64_t row = 0;
+  {
+    storage::Statement first = TRY(db_.Prepare(priority ? kSelectFirstOfPriority : kSelectFirst));
+    first.With(queue);
+    if (priority) first.Bind(2, static_cast<int>(*priority));
+    if (!TRY(first.Step())) return std::optional<Lease>();
+    row = first.Int(0);
+    lease.task = TRY(ReadTask(first));
+  }
+  if (!last_token_) {
+    storage::Statement last =
+        TRY(db_.Prepare("SELECT epoch, leases FROM backend CROSS JOIN tally WHERE tally.id = 0"));
+    if (!TRY(last.Step())) return Error{Code::kCorrupt, "queue: its counters are missing"};
+    last_token_ = Token{static_cast<uint64_t>(last.Int(0)), static_cast<uint64_t>(last.Int(1))};
+  }
+  ++last_token_->counter;
+  ++tallies_[0].leases;
+  lease.token = *last_token_;
+  lease.worker = request.worker;
+  lease.task.worker = request.worker;
+  lease.task.status = Status::kStarted;
+  lease.task.started_at = now_;
+  lease.task.lease_until = now_ + request.duration.count();
+  lease.task.progress = {};
+  TRY(db_.Run(
+      kUpdateStarted, row, now_, *lease.task.lease_until, static_cast<int64_t>(lease.token.epoch),
+      static_cast<int64_t>(lease.token.counter), request.worker,
+      EventLine(EventKind::kStarted, Milliseconds(now_ - lease.task.created_at), request.worker)));
+  Count(queue, State::kReady, State::kStarted);
+  return std::optional<Lease>(std::move(lease));
+}
+
+Result<std::optional<TaskRow>> Change::Held(const Lease& lease) {
+  std::optional<TaskRow> row = TRY(LoadRow(db_, lease.task.id));
+  const bool held =
+      row && row->state == State::kStarted && row->token == lease.token && row->lease_until > now_;
+  if (!held) row.reset();
+  return row;
+}
+
+Result<TaskQueue::Held> Change::Extend(const Lease& lease, Milliseconds duration) {
+  const std::optional<TaskRow> row = TRY(Held(lease));
+  if (!row) return TaskQueue::Held{false, false};
+  if (row->cancel) {
+    TRY(EndCancelled(*row));
+    return TaskQueue::Held{false, true};
+  }
+  TRY(db_.Run("UPDATE task SET lease_until = ?2 WHERE row = ?1", row->row,
+              std::max(row->lease_until, now_ + duration.count())));
+  return TaskQueue::Held{true, false};
+}
+
+Result<> Change::SetProgress(const TaskRow& row, const Progress& progress) {
+  const Json json = {{"fraction", std::clamp(progress.fraction, 0.0, 1.0)},
+                     {"stage", progress.stage},
+                     {"message", progress.message}};
+  return db_.Run("UPDATE task SET progress = ?2 WHERE row = ?1", row.row, DumpJson(json));
+}
+
+Result<size_t> Change::StartDelayed(size_t count_max) {
+  std::vector<std::pair<int64_t, int64_t>> due;
+  storage::Statement select =
+      TRY(db_.Prepare("SELECT row, queue FROM task WHERE state = 1 AND available_at <= ?1"
+                      " ORDER BY available_at LIMIT ?2"));
+  select.With(now_, static_cast<int64_t>(count_max));
+  while (TRY(select.Step())) due.emplace_back(select.Int(0), select.Int(1));
+  for (const auto& [row, queue] : due) {
+    TRY(db_.Run("UPDATE task SET state = 0 WHERE row = ?1", row));
+    Count(queue, State::kDelayed, State::kReady);
+  }
+  return due.size();
+}
+
+}  // namespace msearch::queue

@@ -1,0 +1,197 @@
+// Every transition is one BEGIN IMMEDIATE transaction on the process's one writing connection, so
+// that threads queue at a mutex and only processes meet at the file's lock. Who finds nothing to
+// do sleeps on the wake board beside the database until a commit concerns it, a delayed task is
+// due or a lease runs out.
+#include "queue/embedded_queue.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace msearch::queue {
+namespace {
+
+using std::chrono::steady_clock;
+
+// Expired leases and delayed tasks that one call to lease sees to.
+constexpr size_t kRecoveredMax = 100;
+
+}  // namespace
+
+Result<> ReaderPool::With(const std::function<Result<>(storage::Sqlite&)>& body) {
+  std::unique_ptr<storage::Sqlite> connection = TRY(Borrow());
+  Result<> done = connection->Snapshot([&] { return body(*connection); });
+  GiveBack(std::move(connection));
+  return done;
+}
+
+Result<std::unique_ptr<storage::Sqlite>> ReaderPool::Borrow() {
+  std::unique_lock lock(mutex_);
+  returned_.wait(lock, [&] { return !idle_.empty() || open_ < kConnectionsMax; });
+  if (!idle_.empty()) {
+    std::unique_ptr<storage::Sqlite> connection = std::move(idle_.back());
+    idle_.pop_back();
+    return connection;
+  }
+  ++open_;
+  lock.unlock();
+  storage::SqliteOptions options;
+  options.read_only = true;
+  auto opened = storage::Sqlite::Open(path_, options);
+  if (opened.ok()) {
+    const Result<> added = (*opened)->AddFunction("task_id", 2, [](const auto& numbers) {
+      return EncodeTaskId(
+          {std::stoll(std::string(numbers[0])), std::stoll(std::string(numbers[1]))});
+    });
+    if (added.ok()) return opened;
+    opened = added.error();
+  }
+  GiveBack(nullptr);
+  return opened;
+}
+
+void ReaderPool::GiveBack(std::unique_ptr<storage::Sqlite> connection) {
+  const std::lock_guard lock(mutex_);
+  if (connection != nullptr) {
+    idle_.push_back(std::move(connection));
+  } else {
+    --open_;
+  }
+  returned_.notify_one();
+}
+
+Result<std::unique_ptr<TaskQueue>> OpenEmbeddedQueue(const EmbeddedOptions& options) {
+  return EmbeddedQueue::Open(options);
+}
+
+Result<std::unique_ptr<TaskQueue>> EmbeddedQueue::Open(const EmbeddedOptions& options) {
+  storage::SqliteOptions sqlite;
+  sqlite.synchronous_full = options.synchronous_full;
+  auto writer = TRY(storage::Sqlite::Open(options.path, sqlite));
+  // Checkpoints copy each page once however often it changed: rarer ones write less.
+  Result<> prepared = writer->Execute("PRAGMA wal_autocheckpoint=4000");
+  if (prepared.ok()) prepared = writer->Migrate(EmbeddedMigrations());
+  if (!prepared.ok()) {
+    return Error{prepared.code(), "queue " + options.path + ": " + prepared.message()};
+  }
+  auto board = TRY(WakeBoard::Open(options.path + ".wake"));
+  return std::unique_ptr<TaskQueue>(
+      new EmbeddedQueue(options, std::move(writer), std::move(board)));
+}
+
+EmbeddedQueue::EmbeddedQueue(const EmbeddedOptions& options,
+                             std::unique_ptr<storage::Sqlite> writer,
+                             std::unique_ptr<WakeBoard> board)
+    : path_(options.path),
+      clock_(options.clock != nullptr ? *options.clock : SystemClock()),
+      look_every_(options.look_every),
+      writer_(std::move(writer)),
+      readers_(options.path),
+      board_(std::move(board)) {}
+
+Error EmbeddedQueue::Explain(const Error& error) const {
+  if (!error.message.starts_with("database")) return error;
+  return Error{error.code, "queue " + path_ + ": " + error.message};
+}
+
+Result<> EmbeddedQueue::Write(const std::function<Result<>(Change&)>& body) {
+  uint32_t work = 0;
+  uint32_t ended = 0;
+  {
+    const std::lock_guard lock(writer_mutex_);
+    const Result<> done = writer_->Transact([&]() -> Result<> {
+      // Read once the lock is held: times never run backwards from one change to the next.
+      Change change(*writer_, clock_.NowMs());
+      TRY(body(change));
+      TRY(change.Flush());
+      work = change.work_topics();
+      ended = change.ended_topics();
+      return Ok{};
+    });
+    if (!done.ok()) return Explain(done.error());
+  }
+  board_->Wake(WakeBoard::Channel::kWork, work);
+  board_->Wake(WakeBoard::Channel::kEnded, ended);
+  return Ok{};
+}
+
+Result<> EmbeddedQueue::Read(const std::function<Result<>(storage::Sqlite&)>& body) {
+  const Result<> done = readers_.With(body);
+  if (!done.ok()) return Explain(done.error());
+  return done;
+}
+
+Result<std::vector<TaskId>> EmbeddedQueue::Enqueue(std::span<const NewTask> tasks) {
+  std::vector<Draft> drafts;
+  for (const NewTask& task : tasks) drafts.push_back(TRY(CheckNewTask(task)));
+  std::vector<TaskId> ids;
+  if (drafts.empty()) return ids;
+  TRY(Write([&](Change& change) -> Result<> {
+    for (const Draft& draft : drafts) {
+      TRY(change.CheckFollowed(*draft.task));
+      ids.push_back(TRY(change.Add(draft)));
+    }
+    return Ok{};
+  }));
+  return ids;
+}
+
+Result<std::vector<Lease>> EmbeddedQueue::TakeNow(const LeaseRequest& request) {
+  std::vector<Lease> leases;
+  TRY(Write([&](Change& change) -> Result<> {
+    TRY(change.RecoverExpired(kRecoveredMax));
+    TRY(change.StartDelayed(kRecoveredMax));
+    for (const std::string& queue : request.queues) {
+      leases = TRY(change.Take(queue, request));
+      if (!leases.empty()) break;
+    }
+    return Ok{};
+  }));
+  return leases;
+}
+
+Result<EmbeddedQueue::Outlook> EmbeddedQueue::LookAhead(const std::vector<std::string>& queues) {
+  Outlook outlook;
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    for (const std::string& queue : queues) {
+      if (TRY(db.QueryInt("SELECT 1 FROM tally CROSS JOIN task ON task.queue = tally.id"
+                          " WHERE tally.name = ?1 AND paused = 0 AND state = 0 LIMIT 1",
+                          queue))) {
+        outlook.ready = true;
+        return Ok{};
+      }
+    }
+    constexpr int64_t kNever = INT64_MAX;
+    const int64_t due = std::min(
+        TRY(db.QueryInt("SELECT min(available_at) FROM task WHERE state = 1")).value_or(kNever),
+        TRY(db.QueryInt("SELECT min(lease_until) FROM task WHERE lease_until IS NOT NULL"))
+            .value_or(kNever));
+    const int64_t now = clock_.NowMs();
+    outlook.ready = due <= now;
+    outlook.next_due = Milliseconds(std::clamp<int64_t>(due - now, 1, look_every_.count()));
+    return Ok{};
+  }));
+  return outlook;
+}
+
+Result<std::vector<Lease>> EmbeddedQueue::TakeLeases(const LeaseRequest& request) {
+  const steady_clock::time_point deadline = steady_clock::now() + request.wait_max;
+  uint32_t topics = 0;
+  for (const std::string& queue : request.queues) topics |= WakeBoard::TopicOf(queue);
+  WakeBoard::Ticket ticket = board_->Look(WakeBoard::Channel::kWork, topics);
+  std::vector<Lease> leases = TRY(TakeNow(request));
+  while (leases.empty() && !request.stop.stop_requested() && steady_clock::now() < deadline) {
+    const Outlook outlook = TRY(LookAhead(request.queues));
+    if (!outlook.ready) {
+      board_->Wait(WakeBoard::Channel::kWork, ticket,
+                   std::min(deadline, steady_clock::now() + outlook.next_due), request.stop);
+    }
+    ticket = board_->Look(WakeBoard::Channel::kWork, topics);
+    // A wake may concern another queue that shares the topic, or another worker may be faster:
+    // looking costs less than asking for the write lock.
+    if (outlook.ready || TRY(LookAhead(request.queues)).ready) leases = TRY(TakeNow(request));
+  }
+  return leases;
+}
+
+}  // namespace msearch::queue

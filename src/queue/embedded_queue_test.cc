@@ -1,0 +1,52 @@
+#include "queue/embedded_queue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "support/queue_conformance.h"
+
+namespace msearch::queue {
+namespace {
+
+class EmbeddedUnderTest final : public QueueUnderTest {
+ public:
+  std::unique_ptr<TaskQueue> Open() override {
+    EmbeddedOptions options;
+    options.path = directory_.path() + "/queue.db";
+    options.clock = &clock_;
+    // A wake that gets lost would else be made good by a look in time.
+    options.look_every = std::chrono::hours(1);
+    auto queue = OpenEmbeddedQueue(options);
+    EXPECT_TRUE(queue.ok()) << queue.message();
+    return *std::move(queue);
+  }
+
+ private:
+  TemporaryDirectory directory_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Embedded, QueueConformance,
+                         testing::Values(QueueKind{
+                             "embedded", [] { return std::make_unique<EmbeddedUnderTest>(); }}),
+                         [](const auto& kind) { return kind.param.name; });
+
+TEST(EmbeddedQueue, FileThatIsNoDatabaseIsNamedAsCorrupt) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/queue.db";
+  ASSERT_TRUE(WriteFileAtomically(path, std::string(10000, 'x')).ok());
+  const auto queue = OpenEmbeddedQueue({.path = path});
+  ASSERT_FALSE(queue.ok());
+  EXPECT_EQ(queue.code(), Code::kCorrupt);
+  EXPECT_THAT(queue.message(), testing::HasSubstr(path));
+  EXPECT_EQ(*ReadFile(path), std::string(10000, 'x'));
+}
+
+TEST(EmbeddedQueue, MissingDirectoryIsAnError) {
+  const auto queue = OpenEmbeddedQueue({.path = "/nonexistent/queue.db"});
+  ASSERT_FALSE(queue.ok());
+  EXPECT_THAT(queue.message(), testing::HasSubstr("/nonexistent/queue.db"));
+}
+
+}  // namespace
+}  // namespace msearch::queue

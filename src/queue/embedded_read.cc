@@ -1,0 +1,282 @@
+// Everything that only looks.
+#include <algorithm>
+#include <array>
+#include <variant>
+
+#include "queue/embedded_queue.h"
+
+namespace msearch::queue {
+namespace {
+
+constexpr size_t kListMax = 10000;
+// A lease this near its end counts as stuck: a healthy worker extends it at a third of its time.
+constexpr int64_t kStuckMs = 1000;
+
+// A WHERE clause with what to bind to it.
+class Where {
+ public:
+  void Add(std::string condition) {
+    conditions_ += (conditions_.empty() ? "WHERE " : " AND ") + condition;
+  }
+  // Every "?" in `condition` is the value.
+  void Add(const std::string& condition, std::string value) {
+    values_.push_back(std::move(value));
+    AddNumbered(condition);
+  }
+  void Add(const std::string& condition, int64_t value) {
+    values_.push_back(value);
+    AddNumbered(condition);
+  }
+  const std::string& text() const { return conditions_; }
+  size_t size() const { return values_.size(); }
+  void BindTo(storage::Statement& statement) const {
+    for (size_t i = 0; i < values_.size(); ++i) {
+      std::visit([&](const auto& value) { statement.Bind(static_cast<int>(i + 1), value); },
+                 values_[i]);
+    }
+  }
+
+ private:
+  void AddNumbered(const std::string& condition) {
+    std::string numbered;
+    for (const char c : condition) {
+      numbered += c;
+      if (c == '?') numbered += std::to_string(values_.size());
+    }
+    Add(std::move(numbered));
+  }
+  std::string conditions_;
+  std::vector<std::variant<int64_t, std::string>> values_;
+};
+
+// The conditions are worded so that SQLite sees which partial index holds exactly these tasks.
+void AddStatus(Where& where, Status status) {
+  switch (status) {
+    case Status::kQueued:
+      where.Add("state <= 2");
+      break;
+    case Status::kStarted:
+      where.Add("state = 3 AND lease_until IS NOT NULL");
+      break;
+    case Status::kFinished:
+      where.Add("state = 4 AND ended_at IS NOT NULL");
+      break;
+    case Status::kFailed:
+      where.Add("state = 5 AND ended_at IS NOT NULL");
+      break;
+    case Status::kCancelled:
+      where.Add("state = 6 AND ended_at IS NOT NULL");
+      break;
+  }
+}
+
+void AddReason(Where& where, const std::string& reason) {
+  if (reason == "delayed") {
+    where.Add("state = 1");
+  } else if (reason == "waiting") {
+    where.Add("state = 2");
+  } else if (reason == "paused") {
+    where.Add("state = 0 AND paused = 1");
+  } else if (reason.empty()) {
+    where.Add("reason IS NULL AND state NOT IN (1, 2) AND NOT (state = 0 AND paused = 1)");
+  } else {
+    where.Add("reason = ?", reason);
+  }
+}
+
+Where WhereOf(const TaskFilter& filter, UnixMs now) {
+  Where where;
+  if (filter.queue) where.Add("tally.name = ?", *filter.queue);
+  if (filter.kind) where.Add("kind = ?", *filter.kind);
+  if (filter.status) AddStatus(where, *filter.status);
+  if (filter.reason) AddReason(where, *filter.reason);
+  if (!filter.text.empty()) {
+    where.Add("(instr(payload, ?) OR instr(error, ?) OR instr(task_id(task.row, tail), ?))",
+              filter.text);
+  }
+  if (filter.stuck) where.Add("lease_until <= ?", now + kStuckMs);
+  if (!filter.parent.empty()) where.Add("parent = ?", filter.parent);
+  return where;
+}
+
+// Counts kept by queue answer this without looking at tasks.
+bool IsCounted(const TaskFilter& filter) {
+  return !filter.kind && !filter.reason && filter.text.empty() && !filter.stuck &&
+         filter.parent.empty();
+}
+
+Json InfoJson(const WorkerInfo& worker) {
+  return {{"role", worker.role},   {"host", worker.host},     {"pid", worker.pid},
+          {"state", worker.state}, {"detail", worker.detail}, {"started_at", worker.started_at}};
+}
+
+}  // namespace
+
+Result<Task> EmbeddedQueue::Get(const TaskId& id) {
+  const std::optional<TaskKey> key = DecodeTaskId(id);
+  std::optional<Task> task;
+  if (key) {
+    TRY(Read([&](storage::Sqlite& db) -> Result<> {
+      storage::Statement select =
+          TRY(db.Prepare(std::string(kSelectTask) + "WHERE task.row = ?1 AND tail = ?2"));
+      select.With(key->row, key->tail);
+      if (TRY(select.Step())) task = TRY(ReadTask(select));
+      return Ok{};
+    }));
+  }
+  if (!task) return Error{Code::kNotFound, "task " + id + ": not known"};
+  return *std::move(task);
+}
+
+Result<std::vector<Task>> EmbeddedQueue::List(const TaskFilter& filter) {
+  Where where = WhereOf(filter, clock_.NowMs());
+  if (!filter.before.empty()) {
+    const std::optional<TaskKey> before = DecodeTaskId(filter.before);
+    if (!before) return Error{Code::kInvalid, "task " + filter.before + ": not an id"};
+    where.Add("task.row < ?", before->row);
+  }
+  const auto limit = static_cast<int64_t>(std::min(filter.limit, kListMax));
+  std::vector<Task> tasks;
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    storage::Statement select =
+        TRY(db.Prepare(std::string(kSelectTask) + where.text() + " ORDER BY task.row DESC LIMIT " +
+                       std::to_string(limit)));
+    where.BindTo(select);
+    while (TRY(select.Step())) tasks.push_back(TRY(ReadTask(select)));
+    return Ok{};
+  }));
+  return tasks;
+}
+
+Result<int64_t> EmbeddedQueue::Count(const TaskFilter& filter) {
+  if (IsCounted(filter)) {
+    int64_t count = 0;
+    for (const QueueStats& stats : TRY(Stats())) {
+      if (filter.queue && stats.name != *filter.queue) continue;
+      const std::array counts{stats.queued, stats.started, stats.finished, stats.failed,
+                              stats.cancelled};
+      for (size_t i = 0; i < counts.size(); ++i) {
+        if (!filter.status || static_cast<size_t>(*filter.status) == i) count += counts[i];
+      }
+    }
+    return count;
+  }
+  const Where where = WhereOf(filter, clock_.NowMs());
+  int64_t count = 0;
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    storage::Statement select = TRY(db.Prepare(
+        "SELECT count(*) FROM task CROSS JOIN tally ON tally.id = task.queue " + where.text()));
+    where.BindTo(select);
+    if (TRY(select.Step())) count = select.Int(0);
+    return Ok{};
+  }));
+  return count;
+}
+
+Result<std::vector<TaskEvent>> EmbeddedQueue::Events(const TaskId& id) {
+  const std::optional<TaskKey> key = DecodeTaskId(id);
+  std::vector<TaskEvent> events;
+  if (key) {
+    TRY(Read([&](storage::Sqlite& db) -> Result<> {
+      storage::Statement select =
+          TRY(db.Prepare("SELECT created_at, events FROM task WHERE row = ?1 AND tail = ?2"));
+      select.With(key->row, key->tail);
+      if (TRY(select.Step())) events = ParseEvents(select.Int(0), select.Text(1));
+      return Ok{};
+    }));
+  }
+  if (events.empty()) return Error{Code::kNotFound, "task " + id + ": not known"};
+  return events;
+}
+
+Result<Task> EmbeddedQueue::Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) {
+  using std::chrono::steady_clock;
+  const steady_clock::time_point deadline = steady_clock::now() + wait_max;
+  const uint32_t topic = WakeBoard::TopicOf(DecodeTaskId(id).value_or(TaskKey()).row);
+  while (true) {
+    const WakeBoard::Ticket ticket = board_->Look(WakeBoard::Channel::kEnded, topic);
+    Task task = TRY(Get(id));
+    const bool ended = task.status != Status::kQueued && task.status != Status::kStarted;
+    const steady_clock::time_point now = steady_clock::now();
+    if (ended || now >= deadline || stop.stop_requested()) return task;
+    board_->Wait(WakeBoard::Channel::kEnded, ticket, std::min(deadline, now + look_every_), stop);
+  }
+}
+
+Result<std::vector<QueueStats>> EmbeddedQueue::Stats() {
+  std::vector<QueueStats> all;
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    storage::Statement select = TRY(db.Prepare(
+        "SELECT name, queued, delayed, started, finished, failed, cancelled, finished_total,"
+        " failed_total, mean_ms, paused FROM tally WHERE id > 0 ORDER BY name"));
+    while (TRY(select.Step())) {
+      QueueStats stats;
+      stats.name = select.String(0);
+      stats.queued = select.Int(1);
+      stats.delayed = select.Int(2);
+      stats.started = select.Int(3);
+      stats.finished = select.Int(4);
+      stats.failed = select.Int(5);
+      stats.cancelled = select.Int(6);
+      stats.finished_total = select.Int(7);
+      stats.failed_total = select.Int(8);
+      stats.mean_ms = select.Double(9);
+      stats.paused = select.Int(10) != 0;
+      all.push_back(std::move(stats));
+    }
+    return Ok{};
+  }));
+  return all;
+}
+
+Result<> EmbeddedQueue::Heartbeat(const WorkerInfo& worker, Milliseconds ttl) {
+  const std::string info = DumpJson(InfoJson(worker));
+  return Write([&](Change& change) {
+    return change.db().Run(
+        "INSERT INTO worker(id, expires_at, seen_at, info) VALUES(?1, ?2, ?3, ?4)"
+        " ON CONFLICT(id) DO UPDATE SET expires_at = ?2, seen_at = ?3, info = ?4",
+        worker.id, change.now() + ttl.count(), change.now(), info);
+  });
+}
+
+Result<> EmbeddedQueue::Forget(const std::string& worker_id) {
+  return Write([&](Change& change) {
+    return change.db().Run("DELETE FROM worker WHERE id = ?1", worker_id);
+  });
+}
+
+Result<std::vector<WorkerInfo>> EmbeddedQueue::Workers() {
+  std::vector<WorkerInfo> workers;
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    storage::Statement select =
+        TRY(db.Prepare("SELECT id, seen_at, info FROM worker WHERE expires_at > ?1 ORDER BY id"));
+    select.With(clock_.NowMs());
+    while (TRY(select.Step())) {
+      const Json info = TRY(ParseJson(select.Text(2)));
+      WorkerInfo worker;
+      worker.id = select.String(0);
+      worker.seen_at = select.Int(1);
+      worker.role = GetString(info, "role").value_or("");
+      worker.host = GetString(info, "host").value_or("");
+      worker.pid = GetInt(info, "pid").value_or(0);
+      worker.state = GetString(info, "state").value_or("");
+      worker.detail = info.value("detail", Json::object());
+      worker.started_at = GetInt(info, "started_at").value_or(0);
+      workers.push_back(std::move(worker));
+    }
+    return Ok{};
+  }));
+  return workers;
+}
+
+Result<std::string> EmbeddedQueue::StateId() {
+  std::optional<std::string> id;
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    id = TRY(db.QueryString("SELECT state_id FROM backend"));
+    return Ok{};
+  }));
+  if (!id) return Error{Code::kCorrupt, "queue " + path_ + ": its state id is missing"};
+  return *id;
+}
+
+}  // namespace msearch::queue

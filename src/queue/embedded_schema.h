@@ -1,0 +1,76 @@
+// Tables of the embedded back end, and how their rows become tasks. docs/formats.md has the prose.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "queue/event_log.h"
+#include "queue/task.h"
+#include "queue/task_id.h"
+#include "storage/sqlite.h"
+
+namespace msearch::queue {
+
+// Column `state`. Numbers stand in the SQL too: kReady and kDelayed name partial indexes.
+enum class State : int {
+  kReady = 0,
+  kDelayed = 1,  // until available_at
+  kWaiting = 2,  // for the tasks it follows
+  kStarted = 3,
+  kFinished = 4,
+  kFailed = 5,
+  kCancelled = 6,
+};
+
+inline bool IsLive(State state) { return state <= State::kStarted; }
+Status StatusOf(State state);
+
+const std::vector<std::string_view>& EmbeddedMigrations();
+
+// Everything that ReadTask needs. A WHERE clause or the like follows.
+inline constexpr char kSelectTask[] =
+    "SELECT task.row, tail, tally.name, paused, state, priority, created_at, available_at,"
+    " timeout, attempts, errors, crashes, losses, cancel, started_at, lease_until, ended_at,"
+    " kind, worker, unique_key, parent, follows, policy, reason, progress, error, payload, result"
+    " FROM task CROSS JOIN tally ON tally.id = task.queue ";
+Result<Task> ReadTask(const storage::Statement& row);
+
+// What transitions need to know of a task; cheaper than all of it.
+struct TaskRow {
+  int64_t row = 0;
+  int64_t queue = 0;
+  State state = State::kReady;
+  bool cancel = false;
+  UnixMs created_at = 0;
+  UnixMs available_at = 0;
+  UnixMs started_at = 0;
+  UnixMs lease_until = 0;
+  Token token;
+  int errors = 0;
+  int crashes = 0;
+  int losses = 0;
+  RetryPolicy retry;
+  std::string worker;
+};
+Result<std::optional<TaskRow>> LoadRow(storage::Sqlite& db, const TaskKey& key);
+Result<std::optional<TaskRow>> LoadRow(storage::Sqlite& db, const TaskId& id);
+// By row number alone.
+Result<TaskRow> LoadRow(storage::Sqlite& db, int64_t row);
+
+// Limits of retries as stored: empty for the defaults.
+std::string PackPolicy(const RetryPolicy& policy);
+RetryPolicy UnpackPolicy(std::string_view text);
+
+// Errors as stored: code, tab, message.
+std::string PackError(const Error& error);
+Error UnpackError(std::string_view text);
+
+// An SQL expression for the log with a line added; `parameter` is the line's: "?3".
+std::string AppendEventSql(std::string_view parameter);
+
+}  // namespace msearch::queue
