@@ -1,5 +1,5 @@
 // How well a pack finds pictures by words: recall of descriptions over labelled pictures.
-//   eval_stamps TSV STAMPS MANIFESTS MODELS PACK
+//   eval_stamps TSV STAMPS MANIFESTS MODELS RUNTIME PACK
 // TSV: a line per picture, its path below STAMPS, a tab, its description. Every picture is indexed
 // by its pixels alone; a description's rank is 1 + the number of pictures scored above its own.
 
@@ -98,8 +98,8 @@ std::vector<double> Score(const std::vector<Item>& items, const embedding::Probe
 
 Result<> Run(char** argv) {
   std::vector<Item> items = TRY(ReadItems(argv[1]));
-  const embedding::ModelPacks packs({argv[3], argv[4], ""});
-  const std::unique_ptr<Embedder> model = TRY(packs.Load(argv[5], {}));
+  const embedding::ModelPacks packs({argv[3], argv[4], argv[5]});
+  const std::unique_ptr<Embedder> model = TRY(packs.Load(argv[6], {}));
   TRY(EmbedAll(items, argv[2], *model));
   int at_1 = 0, at_5 = 0, at_10 = 0;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -112,7 +112,7 @@ Result<> Run(char** argv) {
     at_10 += above < 10 ? 1 : 0;
   }
   const auto count = static_cast<double>(items.size());
-  std::printf("%s: %zu pictures, recall@1 %.3f, @5 %.3f, @10 %.3f\n", argv[5], items.size(),
+  std::printf("%s: %zu pictures, recall@1 %.3f, @5 %.3f, @10 %.3f\n", argv[6], items.size(),
               at_1 / count, at_5 / count, at_10 / count);
   return Ok{};
 }
@@ -121,8 +121,8 @@ Result<> Run(char** argv) {
 
 int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "--codec-child") == 0) return msearch::media::ServeCodec();
-  if (argc != 6) {
-    std::fprintf(stderr, "usage: eval_stamps TSV STAMPS MANIFESTS MODELS PACK\n");
+  if (argc != 7) {
+    std::fprintf(stderr, "usage: eval_stamps TSV STAMPS MANIFESTS MODELS RUNTIME PACK\n");
     return 2;
   }
   const msearch::Result<> done = Run(argv);

@@ -24,7 +24,8 @@ struct PackStatus {
   std::string quality;          // what to expect, in one or two sentences
   uint64_t bytes = 0;           // on disk when pulled; 0 for none
   uint64_t download_bytes = 0;  // 0 when not known before
-  std::string state;            // "ready", "not pulled", "damaged: FILE"
+  std::string state;            // "ready", "not pulled", "damaged: FILE"; "not pulled" also when
+                                // the program now converts otherwise or has another manifest
 };
 
 struct PullProgress {
@@ -82,7 +83,8 @@ struct RemoteEmbedderOptions {
 };
 std::unique_ptr<Embedder> MakeRemoteEmbedder(RemoteEmbedderOptions options);
 
-// The child's side: answers until the parent goes away. Returns the exit status.
-int ServeEmbedder(std::unique_ptr<Embedder> embedder);
+// The child's side: answers until the parent goes away. Returns the exit status. A model that could
+// not be loaded answers each call with that error, so that its parent can tell the reason.
+int ServeEmbedder(Result<std::unique_ptr<Embedder>> loaded);
 
 }  // namespace msearch::embedding
