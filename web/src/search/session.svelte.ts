@@ -96,7 +96,8 @@ class Browse {
 
   #media: Media[] = [];
 
-  async refresh(): Promise<void> {
+  async refresh(stillReading: boolean): Promise<void> {
+    if (stillReading && this.#media.length >= PAGE) return;
     await this.#fetch(0, Math.max(PAGE, this.#media.length));
   }
 
