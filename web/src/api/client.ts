@@ -1,5 +1,5 @@
 import type {
-  Failure, Filters, Health, Id, Media, MediaList, Model, Problem, Queue, Root, SearchAnswer, Worker,
+  Failure, Filters, Health, Id, Media, MediaList, ModelList, Problem, Queue, Root, SearchAnswer, Worker,
 } from './types';
 
 // An answer that is not a success, in the words of the server's application/problem+json. `code`
@@ -163,13 +163,15 @@ export const api = {
   media: (limit: number, offset: number) =>
     request<MediaList>(`/api/media${query({ limit, offset })}`),
   medium: (id: Id) => request<Media>(`/api/media/${name(id)}`),
-  // The beginning of a text file; the rest is for the download.
+  // The beginning of a text file; the rest is for the download. A text in another encoding than
+  // UTF-8 throws a TypeError.
   text: async (id: Id) => {
     const response = await send(`/api/media/${name(id)}/content`, {
       headers: { Range: `bytes=0-${TEXT_BYTES - 1}` },
     });
     if (!response.ok) throw await problemOf(response);
-    return response.text();
+    const bytes = await response.arrayBuffer();
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
   },
 
   roots: async () => (await request<{ roots: Root[] }>('/api/roots')).roots,
@@ -195,6 +197,6 @@ export const api = {
   queues: async () => (await request<{ queues: Queue[] }>('/api/queue/stats')).queues,
   queueAction: (queue: string, action: 'pause' | 'resume') =>
     post(`/api/queue/${name(queue)}/${action}`),
-  models: async () => (await request<{ models: Model[] }>('/api/models')).models,
+  models: () => request<ModelList>('/api/models'),
   useModel: (model: string) => post(`/api/models/${name(model)}/use`),
 };

@@ -15,7 +15,7 @@ export interface Hit {
   media_id: Id;
   root: string;
   path: string;
-  paths: string[];
+  paths: MediaPath[];
   type: MediaType;
   score: number;
   strength: 'strong' | 'weak';
@@ -154,12 +154,20 @@ export interface Model {
   name: string;
   title?: string;
   active: boolean;
+  // Asked for; its vectors are still being made beside those in use.
+  target?: boolean;
   state: string;
   quality?: string;
   licence?: string;
   bytes?: number;
   device?: string;
   device_reason?: string;
+}
+
+export interface ModelList {
+  models: Model[];
+  // Why the model asked for is not the one in use.
+  problem?: string;
 }
 
 export interface Problem {

@@ -111,12 +111,12 @@ export const en = {
     process: 'Process', idle: 'idle',
     queue: 'Queue', queued: 'Queued', started: 'Started', finished: 'Finished', failedCount: 'Failed',
     pause: 'Pause', resume: 'Resume', paused: 'Paused',
-    use: 'Use', active: 'In use', licence: 'Licence', noWorkers: 'No worker is running.',
+    use: 'Use', active: 'In use', building: 'Being prepared', licence: 'Licence', noWorkers: 'No worker is running.',
     noQueues: 'No queue.', noModels: 'No model is known.',
     states: {
       ok: 'Good', healthy: 'Good', running: 'Running', ready: 'Ready', idle: 'Idle', busy: 'Busy', starting: 'Starting',
-      degraded: 'Degraded', failed: 'Failed', stopped: 'Stopped', missing: 'Not downloaded', unavailable: 'Unavailable',
-      available: 'Not downloaded', downloading: 'Downloading', installed: 'Ready', restarting: 'Restarting',
+      degraded: 'Degraded', failed: 'Failed', stopped: 'Stopped', 'not pulled': 'Not downloaded', damaged: 'Damaged', downloading: 'Downloading',
+      stopping: 'Stopping', restarting: 'Restarting',
     } as Record<string, string>,
   },
   token: {

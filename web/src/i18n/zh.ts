@@ -111,12 +111,12 @@ export const zh: Strings = {
     process: '进程', idle: '空闲',
     queue: '队列', queued: '排队', started: '进行中', finished: '已完成', failedCount: '失败',
     pause: '暂停', resume: '继续', paused: '已暂停',
-    use: '使用', active: '使用中', licence: '许可证', noWorkers: '没有正在运行的工作进程。',
+    use: '使用', active: '使用中', building: '准备中', licence: '许可证', noWorkers: '没有正在运行的工作进程。',
     noQueues: '没有队列。', noModels: '没有已知的模型。',
     states: {
       ok: '正常', healthy: '正常', running: '运行中', ready: '就绪', idle: '空闲', busy: '忙碌', starting: '正在启动',
-      degraded: '部分可用', failed: '失败', stopped: '已停止', missing: '未下载', unavailable: '不可用',
-      available: '未下载', downloading: '正在下载', installed: '就绪', restarting: '正在重启',
+      degraded: '部分可用', failed: '失败', stopped: '已停止', 'not pulled': '未下载', damaged: '已损坏', downloading: '正在下载',
+      stopping: '正在停止', restarting: '正在重启',
     },
   },
   token: {

@@ -234,7 +234,7 @@ function rank(item: Item, words: string[], signature: Float32Array | undefined):
   const inName = matched.some((word) => wordsOf(media.paths[0]!.path).includes(word));
   return {
     segment_id: `${media.media_id}-0`, media_id: media.media_id, type: media.type,
-    root: media.paths[0]!.root, path: media.paths[0]!.path, paths: media.paths.map((p) => p.path),
+    root: media.paths[0]!.root, path: media.paths[0]!.path, paths: media.paths,
     score, strength: score >= STRONG ? 'strong' : 'weak', thumbnail: media.thumbnail,
     ...(media.type === 'audio' ? { start_time: SOUND_MOMENT, end_time: SOUND_MOMENT + 1 } : {}),
     reasons: [
