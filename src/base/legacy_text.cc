@@ -10,6 +10,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <tuple>
 
 #include "base/strings.h"
 #include "base/unicode.h"
@@ -30,6 +31,27 @@ std::optional<char> MisreadByte(char32_t point) {
   const auto at = std::find(kWindows1252.begin(), kWindows1252.end(), point);
   if (point == 0 || at == kWindows1252.end()) return std::nullopt;
   return static_cast<char>(0x80 + (at - kWindows1252.begin()));
+}
+
+// The bytes of one UTF-8 character that these code points, from the first one on, may have been
+// before they were read wrongly; empty if they weren't. Only first bytes of scripts in use.
+std::string MisreadCharacter(std::u32string_view points) {
+  std::string bytes;
+  for (char32_t point : points.substr(0, 4)) {
+    const auto byte = MisreadByte(point);
+    if (!byte) break;
+    const auto value = static_cast<uint8_t>(*byte);
+    if (bytes.empty()) {
+      const bool in_use = value == 0xC2 || value == 0xC3 || (value >= 0xCE && value <= 0xDB) ||
+                          (value >= 0xE0 && value <= 0xF0);
+      if (!in_use) return "";
+    } else if (value >= 0xC0) {
+      break;
+    }
+    bytes += *byte;
+    if (bytes.size() > 1 && IsUtf8(bytes)) return bytes;
+  }
+  return "";
 }
 
 std::string WithPlainLineEnds(const std::string& text) {
@@ -100,12 +122,41 @@ bool IsMultiByte(std::string_view encoding) {
          encoding.starts_with("EUC-") || encoding.starts_with("ISO-2022-");
 }
 
-std::vector<std::string> Guesses(std::string_view bytes) {
-  std::vector<std::string> names;
+// Of encodings that the detector finds equally likely, as it does for short texts.
+constexpr std::array<std::string_view, 5> kPreferred = {"GB18030", "Big5", "Shift_JIS", "EUC-JP",
+                                                        "EUC-KR"};
+
+// Nearly all of a simplified Chinese text is within GB 2312, where both bytes are above 0xA0. The
+// wide rest of GB 18030 takes any bytes, so that what only it can read is mostly something else.
+bool IsMostlyGb2312(std::string_view bytes) {
+  size_t common = 0;
+  size_t rare = 0;
+  for (size_t i = 0; i + 1 < bytes.size(); ++i) {
+    const auto lead = static_cast<uint8_t>(bytes[i]);
+    if (lead < 0x80) continue;
+    const auto trail = static_cast<uint8_t>(bytes[++i]);
+    ++(lead > 0xA0 && trail > 0xA0 ? common : rare);
+  }
+  return common >= rare * 4;
+}
+
+struct Guess {
+  std::string encoding;
+  int confidence = 0;  // 0 to 100
+
+  auto Rank(bool multi_byte_first) const {
+    const auto preferred = std::find(kPreferred.begin(), kPreferred.end(), encoding);
+    return std::tuple(multi_byte_first && !IsMultiByte(encoding), -confidence, preferred);
+  }
+};
+
+// Best first.
+std::vector<Guess> Guesses(std::string_view bytes) {
+  std::vector<Guess> guesses;
   UErrorCode status = U_ZERO_ERROR;
   const std::unique_ptr<UCharsetDetector, decltype(&ucsdet_close)> detector(ucsdet_open(&status),
                                                                             ucsdet_close);
-  if (U_FAILURE(status)) return names;
+  if (U_FAILURE(status)) return guesses;
   ucsdet_setText(detector.get(), bytes.data(),
                  static_cast<int32_t>(std::min<size_t>(bytes.size(), 1 << 20)), &status);
   int32_t count = 0;
@@ -113,15 +164,28 @@ std::vector<std::string> Guesses(std::string_view bytes) {
   for (int32_t i = 0; U_SUCCESS(status) && i < count; ++i) {
     std::string name = ucsdet_getName(matches[i], &status);
     if (name == "UTF-8" || name.starts_with("UTF-16") || name.starts_with("UTF-32")) continue;
-    names.push_back(name == "ISO-8859-1" ? "windows-1252" : std::move(name));
+    if (name == "ISO-8859-1") name = "windows-1252";
+    guesses.push_back({std::move(name), ucsdet_getConfidence(matches[i], &status)});
   }
-  if (HighBytesComeInPairs(bytes)) {
-    names.push_back("GB18030");
-    std::stable_partition(names.begin(), names.end(), IsMultiByte);
+  guesses.push_back({"windows-1252", 1});
+  for (std::string_view name : kPreferred) guesses.push_back({std::string(name), 0});
+  const bool pairs = HighBytesComeInPairs(bytes);
+  std::stable_sort(guesses.begin(), guesses.end(),
+                   [&](const Guess& a, const Guess& b) { return a.Rank(pairs) < b.Rank(pairs); });
+  return guesses;
+}
+
+// Whether somebody may have written this: wrong guesses give control characters beyond ASCII,
+// characters of private use, or the half-width katakana of old terminals.
+bool IsPlausible(std::string_view utf8) {
+  size_t odd = 0;
+  size_t foreign = 0;
+  for (char32_t point : ToCodePoints(utf8)) {
+    if (point < 0x80) continue;
+    ++foreign;
+    if (point < 0xA0 || IsControlPoint(point) || (point >= 0xFF61 && point <= 0xFF9F)) ++odd;
   }
-  names.push_back("windows-1252");
-  names.push_back("ISO-8859-1");
-  return names;
+  return odd * 10 <= foreign;
 }
 
 Result<DecodedText> Finished(const std::string& utf8, std::string encoding) {
@@ -185,32 +249,25 @@ std::optional<Result<DecodedText>> DecodeMarked(std::string_view bytes) {
 }  // namespace
 
 std::string RepairMisread(std::string_view utf8) {
+  const std::u32string points = ToCodePoints(utf8);
   std::string out;
   out.reserve(utf8.size());
-  size_t repaired = 0;
+  size_t evidence = 0;
   size_t kept = 0;
-  std::string run_bytes;
-  std::string run_text;
-  auto flush = [&] {
-    if (run_bytes.empty()) return;
-    const bool misread = run_bytes.size() > 1 && IsUtf8(run_bytes);
-    ++(misread ? repaired : kept);
-    out += misread ? run_bytes : run_text;
-    run_bytes.clear();
-    run_text.clear();
-  };
-  for (char32_t point : ToCodePoints(utf8)) {
-    if (const auto byte = MisreadByte(point)) {
-      run_bytes += *byte;
-      AppendUtf8(run_text, point);
+  for (size_t at = 0; at < points.size();) {
+    const std::string bytes =
+        points[at] < 0x80 ? "" : MisreadCharacter(std::u32string_view(points).substr(at));
+    if (bytes.empty()) {
+      if (points[at] >= 0x80) ++kept;
+      AppendUtf8(out, points[at++]);
       continue;
     }
-    flush();
-    AppendUtf8(out, point);
-    if (point >= 0x80) ++kept;
+    // Two odd letters side by side may be chance; three are none.
+    evidence += bytes.size() - 1;
+    out += bytes;
+    at += bytes.size();
   }
-  flush();
-  return repaired > 0 && repaired >= kept * 4 ? out : std::string(utf8);
+  return evidence >= 2 && evidence >= kept ? out : std::string(utf8);
 }
 
 Result<DecodedText> DecodeText(std::string_view bytes) {
@@ -220,8 +277,13 @@ Result<DecodedText> DecodeText(std::string_view bytes) {
   }
   if (IsUtf8(bytes)) return Finished(std::string(bytes), "UTF-8");
   if (LooksBinary(bytes)) return Error{Code::kUnsupported, "file: not text"};
-  for (const std::string& encoding : Guesses(bytes)) {
-    if (auto text = Convert(bytes, encoding.c_str())) return Finished(*text, encoding);
+  for (const Guess& guess : Guesses(bytes)) {
+    if (guess.encoding == "GB18030" && !IsMostlyGb2312(bytes)) continue;
+    const auto text = Convert(bytes, guess.encoding.c_str());
+    if (text && IsPlausible(*text)) return Finished(*text, guess.encoding);
+  }
+  for (const char* encoding : {"GB18030", "windows-1252"}) {
+    if (const auto text = Convert(bytes, encoding)) return Finished(*text, encoding);
   }
   return Finished(SanitizeUtf8(bytes), "UTF-8");
 }

@@ -56,7 +56,7 @@ std::string_view WithoutLead(std::string_view line) {
 // more than linear time.
 class Inline {
  public:
-  static constexpr size_t kSpanMax = 4096;
+  static constexpr size_t kSpanMax = 1000;
   static constexpr int kDepthMax = 4;
 
   explicit Inline(std::string_view line, int depth = 0) : line_(line), depth_(depth) {}
@@ -123,7 +123,8 @@ class Inline {
   bool Emphasis() {
     const char c = line_[at_];
     if (c == '*' || (c == '~' && line_.substr(at_).starts_with("~~"))) {
-      const bool lonely = c == '*' && IsEdge(at_) && at_ + 1 < line_.size() && IsEdge(at_ + 2);
+      const bool lonely = c == '*' && (at_ == 0 || line_[at_ - 1] == ' ') &&
+                          at_ + 1 < line_.size() && line_[at_ + 1] == ' ';
       if (lonely) return false;
       while (at_ < line_.size() && line_[at_] == c) ++at_;
       return true;

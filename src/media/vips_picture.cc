@@ -83,11 +83,14 @@ Result<DecodedPicture> Decode(std::string& file, const PictureRequest& request) 
   picture.exif = ExifOf(header.get(), file);
 
   const double scale = Scale(request, picture.width, picture.height);
+  // Without a profile of its own a picture is sRGB; going through one would shift its colours.
+  const bool profiled = vips.vips_image_get_typeof(header.get(), VIPS_META_ICC_NAME) != 0;
   VipsImage* reduced = nullptr;
   const int failed = vips.vips_thumbnail_buffer(
       file.data(), file.size(), &reduced, static_cast<int>(std::ceil(picture.width * scale)),
       "height", static_cast<int>(std::ceil(picture.height * scale)), "size", VIPS_SIZE_FORCE,
-      "no_rotate", TRUE, "export_profile", "srgb", "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+      "no_rotate", TRUE, "option_string", "fail_on=error", profiled ? "export_profile" : NULL,
+      "srgb", NULL);
   picture.raster = TRY(ToRaster(TRY(OnWhite(TRY(Taken(failed, reduced))))));
   return picture;
 }

@@ -22,7 +22,7 @@ using namespace msearch;
 
 constexpr uint32_t kTextureWidth = 4200;
 constexpr uint32_t kTextureHeight = 3200;
-constexpr int kPicturesPerTexture = 50;
+constexpr int kPicturesPerTexture = 100;
 
 std::string ExifFor(int number, std::mt19937_64& random) {
   test::ExifTags tags;
@@ -50,7 +50,7 @@ Result<> WritePictures(int begin, int end, const std::string& folder, uint64_t s
         test::Crop(texture, static_cast<uint32_t>(random() % (kTextureWidth - width)),
                    static_cast<uint32_t>(random() % (kTextureHeight - height)), width, height);
     media::JpegOptions options;
-    options.quality = 82 + static_cast<int>(random() % 10);
+    options.quality = 89 + static_cast<int>(random() % 5);
     const std::string exif = ExifFor(number, random);
     options.exif = exif;
     char name[32];

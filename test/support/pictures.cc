@@ -76,7 +76,7 @@ void AddNoise(Raster& raster, uint64_t state) {
       const uint64_t own = bits >> (12 * channel);
       const int noise = static_cast<int>((own & 7) + (own >> 3 & 7) + (own >> 6 & 3)) - 8;
       raster.rgbx[i + channel] =
-          static_cast<uint8_t>(std::clamp(raster.rgbx[i + channel] + noise / 2, 0, 255));
+          static_cast<uint8_t>(std::clamp(raster.rgbx[i + channel] + noise * 7 / 4, 0, 255));
     }
   }
 }
@@ -111,12 +111,12 @@ Raster Quarters(uint32_t width, uint32_t height) {
 Raster Photograph(uint32_t width, uint32_t height, uint64_t seed) {
   Random random(seed);
   Raster raster = Octave(width, height, std::max(width, height) / 3 + 1, random);
-  int weight = 150;
-  for (uint32_t cell = std::max(width, height) / 8 + 1; cell > 3;
-       cell /= 3, weight = weight * 2 / 3) {
+  int weight = 140;
+  for (uint32_t cell = std::max(width, height) / 8 + 1; cell > 2; cell /= 2) {
     Blend(raster, Octave(width, height, cell, random), weight);
+    weight = weight * 7 / 8;
   }
-  for (int i = 0; i < 40; ++i) AddShape(raster, random);
+  for (int i = 0; i < 60; ++i) AddShape(raster, random);
   AddNoise(raster, random());
   return raster;
 }

@@ -63,6 +63,9 @@ struct PngParts {
 };
 std::string MakePng(const PngParts& parts);
 
+// The beginning of a grey PNG of this size; nothing follows it.
+std::string MakePngHeader(uint32_t width, uint32_t height);
+
 // A grey PNG of this size in a hundredth of a percent of the bytes: the bomb.
 std::string MakePngBomb(uint32_t width, uint32_t height);
 

@@ -105,6 +105,10 @@ std::string MakePng(const PngParts& parts) {
   return out + Chunk("IDAT", Stored(filtered)) + Chunk("IEND", "");
 }
 
+std::string MakePngHeader(uint32_t width, uint32_t height) {
+  return Header(width, height, 8, 0) + Chunk("IDAT", Zeros(1));
+}
+
 std::string MakePngBomb(uint32_t width, uint32_t height) {
   return Header(width, height, 8, 0) + Chunk("IDAT", Zeros(uint64_t{width + 1} * height)) +
          Chunk("IEND", "");

@@ -1,0 +1,84 @@
+#include "media/sandbox.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <thread>
+
+#include "base/child.h"
+#include "support/sandbox_probe.h"
+
+namespace msearch::media {
+namespace {
+
+int ErrnoOf(long result) { return result == -1 ? errno : 0; }
+
+int TryThread() {
+  int ran = 0;
+  std::thread([&] { ran = 1; }).join();
+  return ran;
+}
+
+Json Attempts() {
+  Json out;
+  out["socket_inet"] = ErrnoOf(socket(AF_INET, SOCK_STREAM, 0));
+  out["socket_unix"] = ErrnoOf(socket(AF_UNIX, SOCK_STREAM, 0));
+  int pair[2];
+  out["socketpair"] = ErrnoOf(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  out["open_for_reading"] = ErrnoOf(open("/etc/hostname", O_RDONLY));
+  out["open_for_writing"] = ErrnoOf(open("/tmp/sandbox-probe", O_WRONLY | O_CREAT, 0600));
+  out["unlink"] = ErrnoOf(unlink("/tmp/sandbox-probe"));
+  char* const arguments[] = {const_cast<char*>("/bin/true"), nullptr};
+  out["execve"] = ErrnoOf(execve("/bin/true", arguments, nullptr));
+  out["fork"] = ErrnoOf(fork());
+  out["ptrace"] = ErrnoOf(ptrace(PTRACE_ATTACH, getppid(), nullptr, nullptr));
+  out["kill_parent"] = ErrnoOf(kill(getppid(), 0));
+  const void* code = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  out["executable_memory"] = code == MAP_FAILED ? errno : 0;
+  out["write_to_stdout"] = ErrnoOf(write(STDOUT_FILENO, "", 1));
+  const void* memory = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  out["plain_memory"] = memory == MAP_FAILED ? errno : 0;
+  out["thread_ran"] = TryThread();
+  return out;
+}
+
+}  // namespace
+
+int ServeSandboxProbe() {
+  Channel channel = ParentChannel();
+  const Result<> caged = EnterSandbox(channel.fd());
+  ServeParent(channel, [&](const Frame&) -> Result<Frame> {
+    if (!caged.ok()) return caged.error();
+    Frame answer;
+    answer.head = Attempts();
+    return answer;
+  });
+  return 0;
+}
+
+namespace {
+
+TEST(Sandbox, LetsNothingOutButTheConversation) {
+  Child child({.arguments = {"role", "sandbox-probe"}, .name = "probe"});
+  const Result<Frame> answer = child.Call(Frame{.head = Json::object()}, Milliseconds(20000));
+  ASSERT_TRUE(answer.ok()) << answer.message();
+  for (const char* forbidden : {"socket_inet", "socket_unix", "socketpair", "open_for_reading",
+                                "open_for_writing", "unlink", "execve", "fork", "ptrace",
+                                "kill_parent", "executable_memory", "write_to_stdout"}) {
+    EXPECT_EQ(GetInt(answer->head, forbidden), EPERM) << forbidden;
+  }
+  EXPECT_EQ(GetInt(answer->head, "plain_memory"), 0);
+  EXPECT_EQ(GetInt(answer->head, "thread_ran"), 1);
+}
+
+}  // namespace
+}  // namespace msearch::media
