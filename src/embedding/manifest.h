@@ -21,7 +21,7 @@ struct PackSource {
 
 struct PackFile {
   std::string name;                 // in the pack's folder
-  uint64_t bytes = 0;               // 0: not known
+  uint64_t bytes = 0;               // 0: not known; about so many where there's no sha256
   std::string sha256;               // empty: recorded at the first pull
   std::vector<PackSource> sources;  // tried in order
   bool keep = true;                 // false: needed for the conversion only

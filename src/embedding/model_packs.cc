@@ -168,6 +168,19 @@ PackStatus StatusOf(const Pack& pack) {
           pack.state};
 }
 
+// What was recorded at the first pull has to come back the same.
+Manifest WithRecordedDigests(const Pack& pack) {
+  Manifest manifest = pack.manifest;
+  const Result<State> state = ReadState(pack.folder);
+  if (!state.ok() || state->identity != FullIdentity(pack.manifest, *pack.kind)) return manifest;
+  for (PackFile& file : manifest.files) {
+    for (const StateFile& known : state->files) {
+      if (file.sha256.empty() && known.name == file.name) file.sha256 = known.sha256;
+    }
+  }
+  return manifest;
+}
+
 // A pack that can be loaded, or why not.
 Result<Pack> ReadyPack(const PackPaths& paths, const std::string& name) {
   Pack pack = TRY(FindPack(paths, name));
@@ -182,7 +195,7 @@ Result<Pack> ReadyPack(const PackPaths& paths, const std::string& name) {
 }  // namespace
 
 Result<const PackKind*> FindKind(const Manifest& manifest) {
-  for (const PackKind* kind : {&BuiltinKind(), &Open1kKind()}) {
+  for (const PackKind* kind : {&BuiltinKind(), &Open1kKind(), &TwoTowerKind()}) {
     if (manifest.kind == kind->name) return kind;
   }
   return Error{Code::kUnsupported,
@@ -218,9 +231,8 @@ Result<> ModelPacks::Pull(const std::string& name, const std::string& source,
   if (error) return ErrnoError(pack.folder, error.value());
   const Result<Fd> lock = LockFile(pack.folder + "/.lock");
   if (!lock.ok()) return Error{lock.code(), "model " + name + ": another pull is running"};
-  fs::remove(pack.folder + "/" + kState, error);
 
-  TRY(FetchFiles(pack.manifest, {pack.folder, source, progress, stop}));
+  TRY(FetchFiles(WithRecordedDigests(pack), {pack.folder, source, progress, stop}));
   if (pack.kind->convert) {
     const PackContext context{pack.manifest, pack.folder, ""};
     const SessionOptions options{paths_.runtime, "cpu", 1};

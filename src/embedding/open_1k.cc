@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "base/file.h"
 #include "base/strings.h"
 #include "embedding/archive.h"
+#include "embedding/chinese.h"
 #include "embedding/label_set.h"
 #include "embedding/pack_kind.h"
 #include "embedding/tflite.h"
@@ -19,6 +21,7 @@
 //   visual    the classifier's last hidden layer, of length 1
 // A query q, embedded by the same sentence model, is compared with `semantic` by cosine, and with
 // `labels` by log sum_l softmax_l(20 * cos(q, label l)) * p_l^0.7 / (its mean over the library).
+// Chinese words of a query go through a dictionary first.
 // Documents have only `passage`, their sentence embedding. The exponents, the temperature and the
 // labels' sentences are the ones that measured best on the stamps (bench/README.md).
 
@@ -29,6 +32,7 @@ constexpr char kClassifier[] = "classifier.onnx";
 constexpr char kLabels[] = "labels.cbor";
 constexpr char kSentences[] = "sentences.onnx";
 constexpr char kTokenizer[] = "tokenizer.json";
+constexpr char kChinese[] = "chinese.txt";
 
 enum View : uint32_t { kSemantic, kLabelsView, kVisual, kPassage, kViews };
 
@@ -75,6 +79,7 @@ class Open1k : public Embedder {
         model->labels_.dimensions != views[kSemantic].dimensions) {
       return Error{Code::kCorrupt, context.folder + ": its labels don't fit its manifest"};
     }
+    model->chinese_path_ = context.folder + "/" + kChinese;
     model->pictures_ = CalibrationOf(context.manifest, "pictures", 2);
     model->passages_ = CalibrationOf(context.manifest, "passages", 1);
     model->similar_ = CalibrationOf(context.manifest, "similar", 1);
@@ -119,7 +124,8 @@ class Open1k : public Embedder {
   }
 
   Result<std::vector<Probe>> ProbeWords(const std::string& words) override {
-    const std::vector<float> query = TRY(sentences_->Encode(words, kQueryTokensMax));
+    const std::vector<float> query =
+        TRY(sentences_->Encode(TRY(InEnglish(words)), kQueryTokensMax));
     Probe pictures{"pictures", {}, pictures_};
     pictures.views.push_back({kSemantic, query});
     pictures.views.push_back({kLabelsView, LabelWeights(query), true, 1.0F, true});
@@ -145,6 +151,13 @@ class Open1k : public Embedder {
 
  private:
   Open1k() = default;
+
+  // The sentence model reads English only.
+  Result<std::string> InEnglish(const std::string& words) {
+    if (!HasChinese(words)) return words;
+    if (!chinese_) chinese_ = TRY(ChineseDictionary::Load(chinese_path_));
+    return chinese_->ToEnglish(words);
+  }
 
   Result<std::string> JoinPixels(std::span<const ImageInput> pictures) const {
     const size_t bytes = size_t{info_.image.width} * info_.image.height * 3;
@@ -209,6 +222,8 @@ class Open1k : public Embedder {
   LabelSet labels_;
   std::unique_ptr<Session> classifier_;
   std::unique_ptr<SentenceEncoder> sentences_;
+  std::string chinese_path_;
+  std::optional<ChineseDictionary> chinese_;  // loaded by the first Chinese query
   Calibration pictures_, passages_, similar_;
 };
 
@@ -231,6 +246,8 @@ Result<std::vector<LabelSet::Entry>> NameLabels(const PackContext& context) {
 Result<> ConvertOpen1k(const PackContext& context, const SessionOptions& options,
                        const std::function<void(uint64_t, uint64_t)>& progress,
                        std::stop_token stop) {
+  const std::string cedict = TRY(ReadFile(context.folder + "/cedict.json"));
+  TRY(WriteFileAtomically(context.folder + "/" + kChinese, TRY(CompactChineseDictionary(cedict))));
   const std::string bytes = TRY(ReadFile(context.folder + "/classifier.tflite"));
   const TfliteModel model = TRY(ReadTflite(bytes));
   const std::string onnx = TRY(TfliteToOnnx(model, TfliteConversion{}));
@@ -249,7 +266,7 @@ Result<> ConvertOpen1k(const PackContext& context, const SessionOptions& options
 const PackKind& Open1kKind() {
   static const PackKind kind = {.name = "open-1k",
                                 .version = 1,
-                                .derived = {kClassifier, kLabels},
+                                .derived = {kClassifier, kLabels, kChinese},
                                 .convert = ConvertOpen1k,
                                 .info = Open1kInfo,
                                 .load = Open1k::Load};

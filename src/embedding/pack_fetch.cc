@@ -120,7 +120,8 @@ class Fetcher {
     net::Download download;
     download.url = url;
     download.path = PartOf(file);
-    download.bytes_max = file.bytes == 0 ? kFileBytesMax : file.bytes;
+    // Without a SHA-256 the manifest's size is a figure to plan with.
+    download.bytes_max = file.sha256.empty() || file.bytes == 0 ? kFileBytesMax : file.bytes;
     download.stop = options_.stop;
     download.progress = [&](uint64_t done, uint64_t total) {
       Report(file.name, done, total == 0 ? file.bytes : total, "download");

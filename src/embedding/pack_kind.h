@@ -36,8 +36,9 @@ struct PackKind {
   bool needs_runtime = true;
 };
 
-const PackKind& BuiltinKind();  // builtin.cc
-const PackKind& Open1kKind();   // open_1k.cc
+const PackKind& BuiltinKind();   // builtin.cc
+const PackKind& Open1kKind();    // open_1k.cc
+const PackKind& TwoTowerKind();  // two_tower.cc
 
 // kUnsupported for an unknown kind.
 Result<const PackKind*> FindKind(const Manifest& manifest);

@@ -13,6 +13,7 @@ Result<std::unique_ptr<Tokenizer>> MakeTokenizer(const Json& json) {
   }
   const std::string type = GetString(*model, "type").value_or("");
   if (type == "WordPiece") return MakeWordPieceTokenizer(json);
+  if (type == "BPE") return MakeClipTokenizer(json);
   return Error{Code::kUnsupported, "tokenizer: model type '" + type + "'"};
 }
 

@@ -24,13 +24,12 @@ class Tokenizer {
   virtual int64_t padding() const = 0;
 };
 
-// Chooses by the model's type in `json`: WordPiece (BERT), BPE (CLIP), Unigram (SentencePiece).
+// Chooses by the model's type in `json`: WordPiece (BERT), BPE (CLIP).
 // kCorrupt when parts are missing, kUnsupported for another type or unknown settings.
 Result<std::unique_ptr<Tokenizer>> MakeTokenizer(const Json& json);
 Result<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& path);
 
 Result<std::unique_ptr<Tokenizer>> MakeWordPieceTokenizer(const Json& json);
 Result<std::unique_ptr<Tokenizer>> MakeClipTokenizer(const Json& json);
-Result<std::unique_ptr<Tokenizer>> MakeUnigramTokenizer(const Json& json);
 
 }  // namespace msearch::embedding
