@@ -21,6 +21,16 @@ bool IsQueueName(std::string_view name) {
          });
 }
 
+// What ParseJson reads again by default.
+constexpr int kDepthMax = 64;
+
+bool IsDeeperThan(const Json& value, int depth_max) {
+  if (!value.is_structured()) return false;
+  if (depth_max == 0) return true;
+  return std::any_of(value.begin(), value.end(),
+                     [&](const Json& part) { return IsDeeperThan(part, depth_max - 1); });
+}
+
 std::optional<std::string_view> UnlessEmpty(std::string_view text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
@@ -28,13 +38,14 @@ std::optional<std::string_view> UnlessEmpty(std::string_view text) {
 }  // namespace
 
 Result<std::string> CheckJson(const Json& value, std::string_view what) {
+  if (IsDeeperThan(value, kDepthMax)) {
+    return Error{Code::kInvalid, std::string(what) + ": nested too deep"};
+  }
   std::string text = DumpJson(value);
   if (text.size() > kPayloadBytesMax) {
     return Error{Code::kTooLarge, std::string(what) + ": " + std::to_string(text.size()) +
                                       " bytes, more than " + std::to_string(kPayloadBytesMax)};
   }
-  const Result<Json> again = ParseJson(text);
-  if (!again.ok()) return Error{Code::kInvalid, std::string(what) + ": " + again.message()};
   return text;
 }
 
@@ -55,64 +66,65 @@ Result<Draft> CheckNewTask(const NewTask& task) {
 }
 
 void Change::Count(int64_t queue, std::optional<State> from, std::optional<State> to) {
+  if (to == State::kReady) became_ready_.insert(queue);
+  Tally add;
+  if (from == State::kFailed) --add.failed;
+  if (from == State::kCancelled) --add.cancelled;
+  if (from == State::kFinished) ++add.forgotten;
+  if (from == State::kStarted && to != State::kFinished) ++add.unfinished;
+  if (to == State::kFailed) ++add.failed, ++add.failed_total;
+  if (to == State::kCancelled) ++add.cancelled;
+  if (add == Tally()) return;
   Tally& tally = tallies_[queue];
-  const auto add = [&](State state, int64_t amount) {
-    switch (state) {
-      case State::kDelayed:
-        tally.delayed += amount;
-        tally.queued += amount;
-        break;
-      case State::kReady:
-      case State::kWaiting:
-        tally.queued += amount;
-        break;
-      case State::kStarted:
-        tally.started += amount;
-        break;
-      case State::kFinished:
-        tally.finished += amount;
-        break;
-      case State::kFailed:
-        tally.failed += amount;
-        break;
-      case State::kCancelled:
-        tally.cancelled += amount;
-        break;
-    }
-  };
-  if (from) add(*from, -1);
-  if (!to) return;
-  add(*to, 1);
-  if (*to == State::kReady) tally.became_ready = true;
-  if (*to == State::kFinished) ++tally.finished_total;
-  if (*to == State::kFailed) ++tally.failed_total;
+  tally.unfinished += add.unfinished;
+  tally.forgotten += add.forgotten;
+  tally.failed += add.failed;
+  tally.cancelled += add.cancelled;
+  tally.failed_total += add.failed_total;
 }
 
 Result<> Change::Flush() {
   for (const auto& [queue, tally] : tallies_) {
-    // The mean forgets: each finish weighs at least a hundredth.
-    storage::Statement update = TRY(db_.Prepare(
-        "UPDATE tally SET queued = queued + ?2, delayed = delayed + ?3, started = started + ?4,"
-        " finished = finished + ?5, failed = failed + ?6, cancelled = cancelled + ?7,"
-        " mean_ms = CASE WHEN ?8 = 0 THEN mean_ms ELSE mean_ms + (?11 * 1.0 / ?8 - mean_ms)"
-        " * min(1.0, ?8 * 1.0 / min(finished_total + ?8, 100)) END,"
-        " finished_total = finished_total + ?8, failed_total = failed_total + ?9,"
-        " leases = leases + ?10 WHERE id = ?1 RETURNING name"));
-    update.With(queue, tally.queued, tally.delayed, tally.started, tally.finished, tally.failed,
-                tally.cancelled, tally.finished_total, tally.failed_total, tally.leases,
-                tally.run_ms);
-    if (!TRY(update.Step())) return Error{Code::kCorrupt, "queue: a task names a missing queue"};
-    if (tally.became_ready) work_topics_ |= WakeBoard::TopicOf(update.Text(0));
-    TRY(update.Run());
+    if (tally == Tally()) continue;
+    TRY(
+        db_.Run("UPDATE tally SET leases = leases + ?2, unfinished = unfinished + ?3,"
+                " forgotten = forgotten + ?4, failed = failed + ?5, cancelled = cancelled + ?6,"
+                " failed_total = failed_total + ?7 WHERE id = ?1",
+                queue, tally.leases, tally.unfinished, tally.forgotten, tally.failed,
+                tally.cancelled, tally.failed_total));
+  }
+  for (const int64_t queue : became_ready_) {
+    work_topics_ |= WakeBoard::TopicOf(TRY(QueueName(queue)));
   }
   return Ok{};
 }
 
-Result<int64_t> Change::QueueId(const std::string& name) {
-  const std::optional<int64_t> id = TRY(db_.QueryInt("SELECT id FROM tally WHERE name = ?1", name));
-  if (id) return *id;
+Result<std::optional<int64_t>> Change::FindQueue(const std::string& name) {
+  const auto known = known_.numbers.find(name);
+  if (known != known_.numbers.end()) return std::optional(known->second);
+  const std::optional<int64_t> number =
+      TRY(db_.QueryInt("SELECT id FROM tally WHERE name = ?1 AND id > 0", name));
+  if (number && !added_queues_.contains(*number)) {
+    known_.numbers[name] = *number;
+    known_.names[*number] = name;
+  }
+  return number;
+}
+
+Result<int64_t> Change::FindOrAddQueue(const std::string& name) {
+  const std::optional<int64_t> found = TRY(FindQueue(name));
+  if (found) return *found;
   TRY(db_.Run("INSERT INTO tally(name) VALUES(?1)", name));
+  added_queues_.insert(db_.last_insert_id());
   return db_.last_insert_id();
+}
+
+Result<std::string> Change::QueueName(int64_t queue) {
+  const auto known = known_.names.find(queue);
+  if (known != known_.names.end()) return known->second;
+  const auto name = TRY(db_.QueryString("SELECT name FROM tally WHERE id = ?1", queue));
+  if (!name) return Error{Code::kCorrupt, "queue: a task names a missing queue"};
+  return *name;
 }
 
 Result<int64_t> Change::NextRow() {
@@ -156,16 +168,17 @@ Result<TaskId> Change::Add(const Draft& draft) {
   const NewTask& task = *draft.task;
   if (!task.unique_key.empty()) {
     storage::Statement taken =
-        TRY(db_.Prepare("SELECT row, tail FROM task WHERE unique_key = ?1 AND state < 4"));
+        TRY(db_.Prepare("SELECT row, tail FROM task WHERE unique_key = ?1 AND state >= 3"));
     taken.With(task.unique_key);
     if (TRY(taken.Step())) return EncodeTaskId({taken.Int(0), taken.Int(1)});
   }
-  const int64_t queue = TRY(QueueId(task.queue));
+  const int64_t queue = TRY(FindOrAddQueue(task.queue));
   const Followed followed = task.after.empty() ? Followed() : TRY(LookAtFollowed(task.after));
   const TaskKey key{TRY(NextRow()), RandomTail()};
   TRY(Insert(draft, key, queue, followed));
   for (const int64_t row : followed.open_rows) {
     TRY(db_.Run("INSERT INTO follows(task, dependent) VALUES(?1, ?2)", row, key.row));
+    TRY(db_.Run("UPDATE task SET followed = 1 WHERE row = ?1", row));
   }
   return EncodeTaskId(key);
 }
@@ -183,17 +196,19 @@ Result<> Change::Insert(const Draft& draft, const TaskKey& key, int64_t queue,
     error = PackError(*followed.obstacle);
     events = EventLine(EventKind::kError, Milliseconds(0), {}, followed.obstacle->message);
   }
+  int64_t due = now_ + delay;
+  if (state == State::kReady) due = static_cast<int64_t>(task.priority);
+  if (state == State::kFailed) due = now_;
   const std::string follows = Join(task.after, " ");
   const std::string policy = PackPolicy(task.retry);
   const auto text = [](const std::string& value) { return UnlessEmpty(value); };
   TRY(db_.Run(
-      "INSERT INTO task(row, tail, queue, state, priority, created_at, available_at, timeout,"
-      " blockers, ended_at, kind, unique_key, parent, follows, policy, reason, error, events,"
+      "INSERT INTO task(row, tail, queue, state, due, priority, created_at, available_at, timeout,"
+      " blockers, kind, unique_key, parent, follows, policy, reason, error, events,"
       " payload) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
-      key.row, key.tail, queue, static_cast<int>(state), static_cast<int>(task.priority), now_,
-      now_ + delay, task.timeout.count(), followed.blockers,
-      followed.obstacle ? std::optional<int64_t>(now_) : std::nullopt, task.kind,
-      text(task.unique_key), text(task.parent), text(follows), text(policy),
+      key.row, key.tail, queue, static_cast<int>(state), due, static_cast<int>(task.priority), now_,
+      now_ + delay, task.timeout.count(), followed.blockers, task.kind, text(task.unique_key),
+      text(task.parent), text(follows), text(policy),
       followed.obstacle ? std::optional<std::string_view>("dependency") : std::nullopt, error,
       events, draft.payload));
   Count(queue, std::nullopt, state);
@@ -201,9 +216,9 @@ Result<> Change::Insert(const Draft& draft, const TaskKey& key, int64_t queue,
 }
 
 Result<> Change::SetPaused(const std::string& queue, bool paused) {
-  const int64_t id = TRY(QueueId(queue));
+  const int64_t id = TRY(FindOrAddQueue(queue));
   TRY(db_.Run("UPDATE tally SET paused = ?2 WHERE id = ?1", id, paused));
-  if (!paused) tallies_[id].became_ready = true;
+  if (!paused) became_ready_.insert(id);
   return Ok{};
 }
 

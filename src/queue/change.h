@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,9 +28,15 @@ Result<Draft> CheckNewTask(const NewTask& task);
 // As text that will be readable again; kTooLarge, or kInvalid when nested too deep.
 Result<std::string> CheckJson(const Json& value, std::string_view what);
 
+// Numbers of queues as last seen in the database, where they never change. Not thread-safe.
+struct QueueNames {
+  std::map<std::string, int64_t, std::less<>> numbers;
+  std::map<int64_t, std::string> names;
+};
+
 class Change {
  public:
-  Change(storage::Sqlite& db, UnixMs now) : db_(db), now_(now) {}
+  Change(storage::Sqlite& db, UnixMs now, QueueNames& known) : db_(db), now_(now), known_(known) {}
 
   // kNotFound when a followed task doesn't exist. Changes nothing.
   Result<> CheckFollowed(const NewTask& task);
@@ -52,11 +59,14 @@ class Change {
   Result<> Cancel(const TaskId& id);
   Result<> Retry(const TaskId& id);
 
-  // At most `count_max` each; how many there were.
-  Result<size_t> RecoverExpired(size_t count_max);
-  Result<size_t> StartDelayed(size_t count_max);
+  // Recovers leases that ran out and starts delayed tasks whose time has come: at most
+  // `count_max`; how many there were. Of one queue, or of all.
+  Result<size_t> SeeToOverdue(const std::string& queue, size_t count_max);
+  Result<size_t> SeeToOverdue(size_t count_max);
+  // At most `count_max` ended tasks; how many there were.
   Result<size_t> Remove(State state, UnixMs ended_until, size_t count_max);
   Result<size_t> RemoveOldest(size_t count_max);
+  Result<int64_t> CountEnded();
 
   Result<> SetPaused(const std::string& queue, bool paused);
 
@@ -70,18 +80,15 @@ class Change {
   UnixMs now() const { return now_; }
 
  private:
+  // What to add to the row of a queue.
   struct Tally {
-    int64_t queued = 0;
-    int64_t delayed = 0;
-    int64_t started = 0;
-    int64_t finished = 0;
+    int64_t leases = 0;
+    int64_t unfinished = 0;
+    int64_t forgotten = 0;
     int64_t failed = 0;
     int64_t cancelled = 0;
-    int64_t finished_total = 0;
     int64_t failed_total = 0;
-    int64_t leases = 0;
-    int64_t run_ms = 0;  // of those in finished_total
-    bool became_ready = false;
+    bool operator==(const Tally&) const = default;
   };
   // What an attempt adds to a task's counts, and why it ended.
   struct Verdict {
@@ -96,7 +103,9 @@ class Change {
     std::string events;
   };
 
-  Result<int64_t> QueueId(const std::string& name);
+  Result<std::optional<int64_t>> FindQueue(const std::string& name);
+  Result<int64_t> FindOrAddQueue(const std::string& name);
+  Result<std::string> QueueName(int64_t queue);
   Result<int64_t> NextRow();
   // Counts a task's step from one state to the next; nothing for its creation or removal.
   void Count(int64_t queue, std::optional<State> from, std::optional<State> to);
@@ -119,6 +128,7 @@ class Change {
   Result<> PutBack(const TaskRow& row, const Verdict& verdict);
   Result<> End(const TaskRow& row, const Verdict& verdict, std::string_view result = {});
   Result<> Lose(const TaskRow& row);
+  Result<> SeeTo(const std::vector<int64_t>& rows);
   struct Ended {
     int64_t row = 0;
     State state = State::kFinished;
@@ -132,7 +142,10 @@ class Change {
 
   storage::Sqlite& db_;
   const UnixMs now_;
+  QueueNames& known_;
+  std::set<int64_t> added_queues_;  // may yet be rolled back
   std::map<int64_t, Tally> tallies_;
+  std::set<int64_t> became_ready_;
   std::optional<int64_t> next_row_;
   std::optional<Token> last_token_;
   std::deque<Ended> unsettled_;  // by a loop, not by recursion: chains may be long

@@ -10,12 +10,12 @@ namespace msearch::queue {
 namespace {
 
 const std::string kUpdateQueued =
-    "UPDATE task SET state = ?2, available_at = ?3, started_at = NULL, lease_until = NULL,"
+    "UPDATE task SET state = ?2, due = ?3, available_at = ?10, started_at = NULL,"
     " attempts = attempts + ?4, errors = errors + ?5, crashes = crashes + ?6,"
     " losses = losses + ?7, error = coalesce(?8, error), progress = NULL, events = " +
     AppendEventSql("?9") + " WHERE row = ?1";
 const std::string kUpdateEnded =
-    "UPDATE task SET state = ?2, ended_at = ?3, lease_until = NULL,"
+    "UPDATE task SET state = ?2, due = ?3,"
     " attempts = attempts + ?4, errors = errors + ?5, crashes = crashes + ?6,"
     " losses = losses + ?7, error = coalesce(?8, error), reason = ?9, result = ?10, events = " +
     AppendEventSql("?11") + " WHERE row = ?1";
@@ -35,9 +35,10 @@ Result<> Change::PutBack(const TaskRow& row, const Verdict& verdict) {
   const State state = verdict.delay.count() > 0 ? State::kDelayed : State::kReady;
   std::optional<std::string> error;
   if (verdict.error) error = PackError(*verdict.error);
-  TRY(db_.Run(kUpdateQueued, row.row, static_cast<int>(state), now_ + verdict.delay.count(),
+  TRY(db_.Run(kUpdateQueued, row.row, static_cast<int>(state),
+              state == State::kReady ? row.priority : now_ + verdict.delay.count(),
               verdict.attempts, verdict.errors, verdict.crashes, verdict.losses, error,
-              verdict.events));
+              verdict.events, now_ + verdict.delay.count()));
   Count(row.queue, row.state, state);
   return Ok{};
 }
@@ -51,6 +52,7 @@ Result<> Change::End(const TaskRow& row, const Verdict& verdict, std::string_vie
               result.empty() ? std::nullopt : std::optional(result), verdict.events));
   Count(row.queue, row.state, verdict.state);
   ended_topics_ |= WakeBoard::TopicOf(row.row);
+  if (!row.followed) return Ok{};
   unsettled_.push_back({row.row, verdict.state, verdict.error});
   if (settling_) return Ok{};
   settling_ = true;
@@ -68,7 +70,6 @@ Result<> Change::Finish(const TaskRow& row, std::string_view result) {
   verdict.state = State::kFinished;
   verdict.attempts = 1;
   verdict.events = Event(row, EventKind::kFinished);
-  tallies_[row.queue].run_ms += std::max<int64_t>(now_ - row.started_at, 0);
   return End(row, verdict, result);
 }
 
@@ -131,8 +132,8 @@ Result<> Change::Settle(const Ended& ended) {
     select.With(ended.row);
     while (TRY(select.Step())) dependents.push_back(select.Int(0));
   }
-  if (dependents.empty()) return Ok{};
   TRY(db_.Run("DELETE FROM follows WHERE task = ?1", ended.row));
+  TRY(db_.Run("UPDATE task SET followed = 0 WHERE row = ?1", ended.row));
   for (const int64_t number : dependents) {
     const TaskRow dependent = TRY(LoadRow(db_, number));
     if (dependent.state != State::kWaiting) continue;
@@ -157,12 +158,14 @@ Result<> Change::Settle(const Ended& ended) {
 }
 
 Result<> Change::Unblock(const TaskRow& dependent) {
-  const State free = dependent.available_at > now_ ? State::kDelayed : State::kReady;
-  const std::optional<int64_t> state = TRY(db_.QueryInt(
-      "UPDATE task SET blockers = blockers - 1,"
-      " state = CASE WHEN blockers = 1 THEN ?2 ELSE state END WHERE row = ?1 RETURNING state",
-      dependent.row, static_cast<int>(free)));
-  if (state == static_cast<int64_t>(free)) Count(dependent.queue, State::kWaiting, free);
+  const bool delayed = dependent.available_at > now_;
+  const State free = delayed ? State::kDelayed : State::kReady;
+  const std::optional<int64_t> blockers = TRY(db_.QueryInt(
+      "UPDATE task SET blockers = blockers - 1 WHERE row = ?1 RETURNING blockers", dependent.row));
+  if (blockers != 0) return Ok{};
+  TRY(db_.Run("UPDATE task SET state = ?2, due = ?3 WHERE row = ?1", dependent.row,
+              static_cast<int>(free), delayed ? dependent.available_at : dependent.priority));
+  Count(dependent.queue, State::kWaiting, free);
   return Ok{};
 }
 
@@ -180,7 +183,7 @@ Result<> Change::Cancel(const TaskId& id) {
 Result<> Change::Retry(const TaskId& id) {
   const std::optional<TaskRow> row = TRY(LoadRow(db_, id));
   if (!row) return Error{Code::kNotFound, "task " + id + ": not known"};
-  const bool lost = row->state == State::kStarted && row->lease_until <= now_;
+  const bool lost = row->state == State::kStarted && row->due <= now_;
   if (!lost && row->state != State::kFailed && row->state != State::kCancelled) {
     return Error{Code::kConflict, "task " + id + ": can't be retried while it is " +
                                       std::string(StatusName(StatusOf(row->state)))};
@@ -191,7 +194,8 @@ Result<> Change::Retry(const TaskId& id) {
   more.With(row->row);
   if (!TRY(more.Step())) return Error{Code::kCorrupt, "queue: a task vanished"};
   if (!lost && !more.Text(0).empty() &&
-      TRY(db_.QueryInt("SELECT row FROM task WHERE unique_key = ?1 AND state < 4", more.Text(0)))) {
+      TRY(db_.QueryInt("SELECT row FROM task WHERE unique_key = ?1 AND state >= 3",
+                       more.Text(0)))) {
     return Error{Code::kConflict, "task " + id + ": another task with its unique key is under way"};
   }
   std::vector<TaskId> after;
@@ -204,29 +208,20 @@ Result<> Change::Retry(const TaskId& id) {
   }
   for (const int64_t open : followed.open_rows) {
     TRY(db_.Run("INSERT OR IGNORE INTO follows(task, dependent) VALUES(?1, ?2)", open, row->row));
+    TRY(db_.Run("UPDATE task SET followed = 1 WHERE row = ?1", open));
   }
   static const std::string kUpdate =
-      "UPDATE task SET state = ?2, available_at = ?3, blockers = ?4, attempts = 0, errors = 0,"
-      " crashes = 0, losses = 0, cancel = 0, started_at = NULL, lease_until = NULL,"
-      " ended_at = NULL, reason = NULL, progress = NULL, events = " +
+      "UPDATE task SET state = ?2, due = ?3, available_at = ?6, blockers = ?4, attempts = 0, "
+      "errors = 0,"
+      " crashes = 0, losses = 0, cancel = 0, started_at = NULL,"
+      " reason = NULL, progress = NULL, events = " +
       AppendEventSql("?5") + " WHERE row = ?1";
   const State state = followed.blockers > 0 ? State::kWaiting : State::kReady;
-  TRY(db_.Run(kUpdate, row->row, static_cast<int>(state), now_, followed.blockers,
-              Event(*row, EventKind::kRetried)));
+  TRY(db_.Run(kUpdate, row->row, static_cast<int>(state),
+              state == State::kReady ? row->priority : now_, followed.blockers,
+              Event(*row, EventKind::kRetried), now_));
   Count(row->queue, row->state, state);
   return Ok{};
-}
-
-Result<size_t> Change::RecoverExpired(size_t count_max) {
-  std::vector<int64_t> expired;
-  {
-    storage::Statement select = TRY(
-        db_.Prepare("SELECT row FROM task WHERE lease_until <= ?1 ORDER BY lease_until LIMIT ?2"));
-    select.With(now_, static_cast<int64_t>(count_max));
-    while (TRY(select.Step())) expired.push_back(select.Int(0));
-  }
-  for (const int64_t row : expired) TRY(Lose(TRY(LoadRow(db_, row))));
-  return expired.size();
 }
 
 }  // namespace msearch::queue

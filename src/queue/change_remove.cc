@@ -14,23 +14,25 @@ Result<size_t> Change::CountRemoved(storage::Statement& removal) {
 
 Result<size_t> Change::Remove(State state, UnixMs ended_until, size_t count_max) {
   storage::Statement removal = TRY(db_.Prepare(
-      "DELETE FROM task WHERE row IN (SELECT row FROM task WHERE state = ?1 AND ended_at <= ?2"
-      " ORDER BY ended_at LIMIT ?3) RETURNING queue, state"));
+      "DELETE FROM task WHERE row IN (SELECT row FROM task WHERE queue IN (SELECT id FROM tally)"
+      " AND state = ?1 AND due <= ?2 LIMIT ?3) RETURNING queue, state"));
   removal.With(static_cast<int>(state), ended_until, static_cast<int64_t>(count_max));
   return CountRemoved(removal);
 }
 
 Result<size_t> Change::RemoveOldest(size_t count_max) {
   storage::Statement removal = TRY(db_.Prepare(
-      "DELETE FROM task WHERE row IN (SELECT row FROM ("
-      "SELECT * FROM (SELECT row, ended_at FROM task WHERE state = 4 AND ended_at IS NOT NULL"
-      " ORDER BY ended_at LIMIT ?1) UNION ALL "
-      "SELECT * FROM (SELECT row, ended_at FROM task WHERE state = 5 AND ended_at IS NOT NULL"
-      " ORDER BY ended_at LIMIT ?1) UNION ALL "
-      "SELECT * FROM (SELECT row, ended_at FROM task WHERE state = 6 AND ended_at IS NOT NULL"
-      " ORDER BY ended_at LIMIT ?1)) ORDER BY ended_at, row LIMIT ?1) RETURNING queue, state"));
+      "DELETE FROM task WHERE row IN (SELECT row FROM task WHERE queue IN (SELECT id FROM tally)"
+      " AND state <= 2 ORDER BY due, row LIMIT ?1) RETURNING queue, state"));
   removal.With(static_cast<int64_t>(count_max));
   return CountRemoved(removal);
+}
+
+Result<int64_t> Change::CountEnded() {
+  return TRY(db_.QueryInt("SELECT sum(leases - unfinished - forgotten + failed + cancelled)"
+                          " - (SELECT count(*) FROM task WHERE queue IN (SELECT id FROM tally)"
+                          " AND state = 3) FROM tally WHERE id > 0"))
+      .value_or(0);
 }
 
 }  // namespace msearch::queue

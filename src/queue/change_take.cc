@@ -22,13 +22,12 @@ std::optional<Priority> TurnOf(int64_t leases) {
 }
 
 const std::string kSelectFirst =
-    std::string(kSelectTask) +
-    "WHERE task.queue = ?1 AND state = 0 ORDER BY priority, task.row LIMIT 1";
+    std::string(kSelectTask) + "WHERE task.queue = ?1 AND state = 4 ORDER BY due, task.row LIMIT 1";
 const std::string kSelectFirstOfPriority =
     std::string(kSelectTask) +
-    "WHERE task.queue = ?1 AND state = 0 AND priority = ?2 ORDER BY task.row LIMIT 1";
+    "WHERE task.queue = ?1 AND state = 4 AND due = ?2 ORDER BY task.row LIMIT 1";
 const std::string kUpdateStarted =
-    "UPDATE task SET state = 3, started_at = ?2, lease_until = ?3, epoch = ?4, counter = ?5,"
+    "UPDATE task SET state = 3, started_at = ?2, due = ?3, epoch = ?4, counter = ?5,"
     " worker = ?6, progress = NULL, events = " +
     AppendEventSql("?7") + " WHERE row = ?1";
 
@@ -36,12 +35,16 @@ const std::string kUpdateStarted =
 
 Result<std::vector<Lease>> Change::Take(const std::string& queue, const LeaseRequest& request) {
   std::vector<Lease> leases;
-  storage::Statement tally =
-      TRY(db_.Prepare("SELECT id, paused, leases FROM tally WHERE name = ?1"));
-  tally.With(queue);
-  if (!TRY(tally.Step()) || tally.Int(1) != 0) return leases;
-  const int64_t id = tally.Int(0);
-  const int64_t leases_before = tally.Int(2) + tallies_[id].leases;
+  const std::optional<int64_t> number = TRY(FindQueue(queue));
+  if (!number) return leases;
+  const int64_t id = *number;
+  int64_t leases_before = tallies_[id].leases;
+  {
+    storage::Statement tally = TRY(db_.Prepare("SELECT paused, leases FROM tally WHERE id = ?1"));
+    tally.With(id);
+    if (!TRY(tally.Step()) || tally.Int(0) != 0) return leases;
+    leases_before += tally.Int(1);
+  }
   while (leases.size() < request.count_max) {
     const std::optional<Priority> turn =
         TurnOf(leases_before + static_cast<int64_t>(leases.size()));
@@ -93,7 +96,7 @@ Result<std::optional<Lease>> Change::TakeOne(int64_t queue, std::optional<Priori
 Result<std::optional<TaskRow>> Change::Held(const Lease& lease) {
   std::optional<TaskRow> row = TRY(LoadRow(db_, lease.task.id));
   const bool held =
-      row && row->state == State::kStarted && row->token == lease.token && row->lease_until > now_;
+      row && row->state == State::kStarted && row->token == lease.token && row->due > now_;
   if (!held) row.reset();
   return row;
 }
@@ -105,8 +108,8 @@ Result<TaskQueue::Held> Change::Extend(const Lease& lease, Milliseconds duration
     TRY(EndCancelled(*row));
     return TaskQueue::Held{false, true};
   }
-  TRY(db_.Run("UPDATE task SET lease_until = ?2 WHERE row = ?1", row->row,
-              std::max(row->lease_until, now_ + duration.count())));
+  TRY(db_.Run("UPDATE task SET due = ?2 WHERE row = ?1", row->row,
+              std::max(row->due, now_ + duration.count())));
   return TaskQueue::Held{true, false};
 }
 
@@ -117,18 +120,44 @@ Result<> Change::SetProgress(const TaskRow& row, const Progress& progress) {
   return db_.Run("UPDATE task SET progress = ?2 WHERE row = ?1", row.row, DumpJson(json));
 }
 
-Result<size_t> Change::StartDelayed(size_t count_max) {
-  std::vector<std::pair<int64_t, int64_t>> due;
-  storage::Statement select =
-      TRY(db_.Prepare("SELECT row, queue FROM task WHERE state = 1 AND available_at <= ?1"
-                      " ORDER BY available_at LIMIT ?2"));
-  select.With(now_, static_cast<int64_t>(count_max));
-  while (TRY(select.Step())) due.emplace_back(select.Int(0), select.Int(1));
-  for (const auto& [row, queue] : due) {
-    TRY(db_.Run("UPDATE task SET state = 0 WHERE row = ?1", row));
-    Count(queue, State::kDelayed, State::kReady);
+Result<size_t> Change::SeeToOverdue(const std::string& queue, size_t count_max) {
+  const std::optional<int64_t> number = TRY(FindQueue(queue));
+  if (!number) return size_t{0};
+  std::vector<int64_t> rows;
+  {
+    storage::Statement select = TRY(db_.Prepare(
+        "SELECT row FROM task WHERE queue = ?1 AND state IN (3, 5) AND due <= ?2 LIMIT ?3"));
+    select.With(*number, now_, static_cast<int64_t>(count_max));
+    while (TRY(select.Step())) rows.push_back(select.Int(0));
   }
-  return due.size();
+  TRY(SeeTo(rows));
+  return rows.size();
+}
+
+Result<size_t> Change::SeeToOverdue(size_t count_max) {
+  std::vector<int64_t> rows;
+  {
+    storage::Statement select =
+        TRY(db_.Prepare("SELECT row FROM task WHERE queue IN (SELECT id FROM tally)"
+                        " AND state IN (3, 5) AND due <= ?1 LIMIT ?2"));
+    select.With(now_, static_cast<int64_t>(count_max));
+    while (TRY(select.Step())) rows.push_back(select.Int(0));
+  }
+  TRY(SeeTo(rows));
+  return rows.size();
+}
+
+Result<> Change::SeeTo(const std::vector<int64_t>& rows) {
+  for (const int64_t number : rows) {
+    const TaskRow row = TRY(LoadRow(db_, number));
+    if (row.state == State::kStarted) {
+      TRY(Lose(row));
+    } else {
+      TRY(db_.Run("UPDATE task SET state = 4, due = priority WHERE row = ?1", number));
+      Count(row.queue, State::kDelayed, State::kReady);
+    }
+  }
+  return Ok{};
 }
 
 }  // namespace msearch::queue

@@ -23,8 +23,7 @@ Result<> EmbeddedQueue::Repeat(const std::function<Result<size_t>(Change&)>& ste
 }
 
 Result<> EmbeddedQueue::Maintain(const Retention& retention) {
-  TRY(Repeat([](Change& change) { return change.RecoverExpired(kStepRows); }));
-  TRY(Repeat([](Change& change) { return change.StartDelayed(kStepRows); }));
+  TRY(Repeat([](Change& change) { return change.SeeToOverdue(kStepRows); }));
   for (const State state : {State::kFinished, State::kFailed, State::kCancelled}) {
     const Milliseconds kept = state == State::kFinished ? retention.finished : retention.failed;
     TRY(Repeat([&](Change& change) {
@@ -32,9 +31,7 @@ Result<> EmbeddedQueue::Maintain(const Retention& retention) {
     }));
   }
   TRY(Repeat([&](Change& change) -> Result<size_t> {
-    const int64_t ended =
-        TRY(change.db().QueryInt("SELECT sum(finished + failed + cancelled) FROM tally"))
-            .value_or(0);
+    const int64_t ended = TRY(change.CountEnded());
     if (ended <= retention.rows_max) return size_t{0};
     return change.RemoveOldest(
         std::min(kStepRows, static_cast<size_t>(ended - retention.rows_max)));

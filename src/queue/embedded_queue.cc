@@ -101,7 +101,7 @@ Result<> EmbeddedQueue::Write(const std::function<Result<>(Change&)>& body) {
     const std::lock_guard lock(writer_mutex_);
     const Result<> done = writer_->Transact([&]() -> Result<> {
       // Read once the lock is held: times never run backwards from one change to the next.
-      Change change(*writer_, clock_.NowMs());
+      Change change(*writer_, clock_.NowMs(), names_);
       TRY(body(change));
       TRY(change.Flush());
       work = change.work_topics();
@@ -139,9 +139,8 @@ Result<std::vector<TaskId>> EmbeddedQueue::Enqueue(std::span<const NewTask> task
 Result<std::vector<Lease>> EmbeddedQueue::TakeNow(const LeaseRequest& request) {
   std::vector<Lease> leases;
   TRY(Write([&](Change& change) -> Result<> {
-    TRY(change.RecoverExpired(kRecoveredMax));
-    TRY(change.StartDelayed(kRecoveredMax));
     for (const std::string& queue : request.queues) {
+      TRY(change.SeeToOverdue(queue, kRecoveredMax));
       leases = TRY(change.Take(queue, request));
       if (!leases.empty()) break;
     }
@@ -153,19 +152,20 @@ Result<std::vector<Lease>> EmbeddedQueue::TakeNow(const LeaseRequest& request) {
 Result<EmbeddedQueue::Outlook> EmbeddedQueue::LookAhead(const std::vector<std::string>& queues) {
   Outlook outlook;
   TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    int64_t due = INT64_MAX;
     for (const std::string& queue : queues) {
-      if (TRY(db.QueryInt("SELECT 1 FROM tally CROSS JOIN task ON task.queue = tally.id"
-                          " WHERE tally.name = ?1 AND paused = 0 AND state = 0 LIMIT 1",
-                          queue))) {
-        outlook.ready = true;
-        return Ok{};
-      }
+      storage::Statement select =
+          TRY(db.Prepare("SELECT paused = 0 AND EXISTS("
+                         "SELECT 1 FROM task WHERE queue = tally.id AND state = 4),"
+                         " (SELECT min(due) FROM task WHERE queue = tally.id AND state = 3),"
+                         " (SELECT min(due) FROM task WHERE queue = tally.id AND state = 5)"
+                         " FROM tally WHERE name = ?1"));
+      select.With(queue);
+      if (!TRY(select.Step())) continue;
+      if (select.Int(0) != 0) due = 0;
+      due =
+          std::min({due, select.OptionalInt(1).value_or(due), select.OptionalInt(2).value_or(due)});
     }
-    constexpr int64_t kNever = INT64_MAX;
-    const int64_t due = std::min(
-        TRY(db.QueryInt("SELECT min(available_at) FROM task WHERE state = 1")).value_or(kNever),
-        TRY(db.QueryInt("SELECT min(lease_until) FROM task WHERE lease_until IS NOT NULL"))
-            .value_or(kNever));
     const int64_t now = clock_.NowMs();
     outlook.ready = due <= now;
     outlook.next_due = Milliseconds(std::clamp<int64_t>(due - now, 1, look_every_.count()));

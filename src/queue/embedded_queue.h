@@ -93,6 +93,7 @@ class EmbeddedQueue final : public TaskQueue {
   const Milliseconds look_every_;
   std::mutex writer_mutex_;
   std::unique_ptr<storage::Sqlite> writer_;  // by writer_mutex_
+  QueueNames names_;                         // by writer_mutex_
   ReaderPool readers_;
   std::unique_ptr<WakeBoard> board_;
 };

@@ -49,36 +49,35 @@ class Where {
   std::vector<std::variant<int64_t, std::string>> values_;
 };
 
-// The conditions are worded so that SQLite sees which partial index holds exactly these tasks.
 void AddStatus(Where& where, Status status) {
   switch (status) {
     case Status::kQueued:
-      where.Add("state <= 2");
+      where.Add("state >= 4");
       break;
     case Status::kStarted:
-      where.Add("state = 3 AND lease_until IS NOT NULL");
+      where.Add("state = 3");
       break;
     case Status::kFinished:
-      where.Add("state = 4 AND ended_at IS NOT NULL");
+      where.Add("state = 2");
       break;
     case Status::kFailed:
-      where.Add("state = 5 AND ended_at IS NOT NULL");
+      where.Add("state = 0");
       break;
     case Status::kCancelled:
-      where.Add("state = 6 AND ended_at IS NOT NULL");
+      where.Add("state = 1");
       break;
   }
 }
 
 void AddReason(Where& where, const std::string& reason) {
   if (reason == "delayed") {
-    where.Add("state = 1");
+    where.Add("state = 5");
   } else if (reason == "waiting") {
-    where.Add("state = 2");
+    where.Add("state = 6");
   } else if (reason == "paused") {
-    where.Add("state = 0 AND paused = 1");
+    where.Add("state = 4 AND paused = 1");
   } else if (reason.empty()) {
-    where.Add("reason IS NULL AND state NOT IN (1, 2) AND NOT (state = 0 AND paused = 1)");
+    where.Add("reason IS NULL AND state NOT IN (5, 6) AND NOT (state = 4 AND paused = 1)");
   } else {
     where.Add("reason = ?", reason);
   }
@@ -86,7 +85,12 @@ void AddReason(Where& where, const std::string& reason) {
 
 Where WhereOf(const TaskFilter& filter, UnixMs now) {
   Where where;
-  if (filter.queue) where.Add("tally.name = ?", *filter.queue);
+  if (filter.queue) {
+    where.Add("task.queue = (SELECT id FROM tally WHERE name = ?)", *filter.queue);
+  } else if (filter.stuck || (filter.status && *filter.status != Status::kQueued)) {
+    // Lets the index over queue and state find the few among many.
+    where.Add("task.queue IN (SELECT id FROM tally)");
+  }
   if (filter.kind) where.Add("kind = ?", *filter.kind);
   if (filter.status) AddStatus(where, *filter.status);
   if (filter.reason) AddReason(where, *filter.reason);
@@ -94,7 +98,7 @@ Where WhereOf(const TaskFilter& filter, UnixMs now) {
     where.Add("(instr(payload, ?) OR instr(error, ?) OR instr(task_id(task.row, tail), ?))",
               filter.text);
   }
-  if (filter.stuck) where.Add("lease_until <= ?", now + kStuckMs);
+  if (filter.stuck) where.Add("state = 3 AND due <= ?", now + kStuckMs);
   if (!filter.parent.empty()) where.Add("parent = ?", filter.parent);
   return where;
 }
@@ -207,21 +211,26 @@ Result<std::vector<QueueStats>> EmbeddedQueue::Stats() {
   std::vector<QueueStats> all;
   TRY(Read([&](storage::Sqlite& db) -> Result<> {
     storage::Statement select = TRY(db.Prepare(
-        "SELECT name, queued, delayed, started, finished, failed, cancelled, finished_total,"
-        " failed_total, mean_ms, paused FROM tally WHERE id > 0 ORDER BY name"));
+        "SELECT name, paused, leases, unfinished, forgotten, failed, cancelled, failed_total,"
+        " (SELECT count(*) FROM task WHERE queue = tally.id AND state = 3),"
+        " (SELECT count(*) FROM task WHERE queue = tally.id AND state = 5),"
+        " (SELECT count(*) FROM task WHERE queue = tally.id AND state >= 4),"
+        " (SELECT avg(ms) FROM (SELECT due - started_at AS ms FROM task"
+        " WHERE queue = tally.id AND state = 2 ORDER BY due DESC LIMIT 100))"
+        " FROM tally WHERE id > 0 ORDER BY name"));
     while (TRY(select.Step())) {
       QueueStats stats;
       stats.name = select.String(0);
-      stats.queued = select.Int(1);
-      stats.delayed = select.Int(2);
-      stats.started = select.Int(3);
-      stats.finished = select.Int(4);
+      stats.paused = select.Int(1) != 0;
       stats.failed = select.Int(5);
       stats.cancelled = select.Int(6);
-      stats.finished_total = select.Int(7);
-      stats.failed_total = select.Int(8);
-      stats.mean_ms = select.Double(9);
-      stats.paused = select.Int(10) != 0;
+      stats.failed_total = select.Int(7);
+      stats.started = select.Int(8);
+      stats.delayed = select.Int(9);
+      stats.queued = select.Int(10);
+      stats.mean_ms = select.Double(11);
+      stats.finished_total = select.Int(2) - select.Int(3) - stats.started;
+      stats.finished = stats.finished_total - select.Int(4);
       all.push_back(std::move(stats));
     }
     return Ok{};

@@ -1,13 +1,16 @@
 // One row per task, narrow, written once per transition; its history is packed into a column.
-// Every index is partial, so a task stands in the one or two that its state needs:
+// What a transition costs is the number of pages that it changes, so there is one index for all
+// that is asked often, task_place over (queue, state, due). `due` is what the state is ordered by:
 //
-//   task_ready    what can be leased, in the order in which it is leased
-//   task_delayed  what becomes ready by itself, by time
-//   task_lease    what is started, by the time the lease runs out
-//   task_ended    what ended, by kind of end and time, for retention and lists
+//   ready              the priority; then, as always, the row number
+//   delayed, waiting   available_at
+//   started            when the lease runs out
+//   ended              when it ended
 //
-// Counts by queue are kept in `tally` rather than counted; row 0 stands for all queues together,
-// and its count of leases is the counter of fencing tokens.
+// Counts are kept in `tally`, one row per queue, such that the usual life of a task touches them
+// only where it's leased, which has to count tokens anyway: of all leases, those that didn't end
+// as finished are counted, and the finished ones are the difference. What is queued or started is
+// counted in the index when asked. Row 0 counts the leases of all queues: fencing tokens.
 #include "queue/embedded_schema.h"
 
 #include <array>
@@ -30,15 +33,11 @@ CREATE TABLE tally(
   name TEXT NOT NULL UNIQUE,
   paused INTEGER NOT NULL DEFAULT 0,
   leases INTEGER NOT NULL DEFAULT 0,
-  queued INTEGER NOT NULL DEFAULT 0,
-  delayed INTEGER NOT NULL DEFAULT 0,
-  started INTEGER NOT NULL DEFAULT 0,
-  finished INTEGER NOT NULL DEFAULT 0,
+  unfinished INTEGER NOT NULL DEFAULT 0,
+  forgotten INTEGER NOT NULL DEFAULT 0,
   failed INTEGER NOT NULL DEFAULT 0,
   cancelled INTEGER NOT NULL DEFAULT 0,
-  finished_total INTEGER NOT NULL DEFAULT 0,
-  failed_total INTEGER NOT NULL DEFAULT 0,
-  mean_ms REAL NOT NULL DEFAULT 0);
+  failed_total INTEGER NOT NULL DEFAULT 0);
 INSERT INTO tally(id, name) VALUES(0, '');
 
 CREATE TABLE task(
@@ -46,6 +45,7 @@ CREATE TABLE task(
   tail INTEGER NOT NULL,
   queue INTEGER NOT NULL,
   state INTEGER NOT NULL,
+  due INTEGER NOT NULL,
   priority INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   available_at INTEGER NOT NULL,
@@ -55,10 +55,9 @@ CREATE TABLE task(
   crashes INTEGER NOT NULL DEFAULT 0,
   losses INTEGER NOT NULL DEFAULT 0,
   cancel INTEGER NOT NULL DEFAULT 0,
+  followed INTEGER NOT NULL DEFAULT 0,
   blockers INTEGER NOT NULL DEFAULT 0,
   started_at INTEGER,
-  lease_until INTEGER,
-  ended_at INTEGER,
   epoch INTEGER,
   counter INTEGER,
   kind TEXT NOT NULL,
@@ -73,11 +72,8 @@ CREATE TABLE task(
   events TEXT NOT NULL DEFAULT '',
   payload TEXT NOT NULL,
   result TEXT);
-CREATE INDEX task_ready ON task(queue, priority) WHERE state = 0;
-CREATE INDEX task_delayed ON task(available_at) WHERE state = 1;
-CREATE INDEX task_lease ON task(lease_until) WHERE lease_until IS NOT NULL;
-CREATE INDEX task_ended ON task(state, ended_at) WHERE ended_at IS NOT NULL;
-CREATE UNIQUE INDEX task_unique ON task(unique_key) WHERE unique_key IS NOT NULL AND state < 4;
+CREATE INDEX task_place ON task(queue, state, due);
+CREATE UNIQUE INDEX task_unique ON task(unique_key) WHERE unique_key IS NOT NULL AND state >= 3;
 CREATE INDEX task_parent ON task(parent) WHERE parent IS NOT NULL;
 
 CREATE TABLE follows(
@@ -109,8 +105,7 @@ enum Column : int {
   kLosses,
   kCancel,
   kStartedAt,
-  kLeaseUntil,
-  kEndedAt,
+  kDue,
   kKind,
   kWorker,
   kUniqueKey,
@@ -146,28 +141,30 @@ void ReadProgress(std::string_view text, Progress& progress) {
   progress.message = GetString(*json, "message").value_or("");
 }
 
+constexpr char kSelectRow[] =
+    "SELECT row, queue, state, cancel, followed, priority, created_at, available_at, started_at,"
+    " due, epoch, counter, errors, crashes, losses, policy, worker, tail FROM task WHERE row = ?1";
+
 TaskRow ReadRow(const storage::Statement& row) {
   TaskRow task;
   task.row = row.Int(0);
   task.queue = row.Int(1);
   task.state = static_cast<State>(row.Int(2));
   task.cancel = row.Int(3) != 0;
-  task.created_at = row.Int(4);
-  task.available_at = row.Int(5);
-  task.started_at = row.Int(6);
-  task.lease_until = row.Int(7);
-  task.token = {static_cast<uint64_t>(row.Int(8)), static_cast<uint64_t>(row.Int(9))};
-  task.errors = static_cast<int>(row.Int(10));
-  task.crashes = static_cast<int>(row.Int(11));
-  task.losses = static_cast<int>(row.Int(12));
-  task.retry = UnpackPolicy(row.Text(13));
-  task.worker = row.String(14);
+  task.followed = row.Int(4) != 0;
+  task.priority = static_cast<int>(row.Int(5));
+  task.created_at = row.Int(6);
+  task.available_at = row.Int(7);
+  task.started_at = row.Int(8);
+  task.due = row.Int(9);
+  task.token = {static_cast<uint64_t>(row.Int(10)), static_cast<uint64_t>(row.Int(11))};
+  task.errors = static_cast<int>(row.Int(12));
+  task.crashes = static_cast<int>(row.Int(13));
+  task.losses = static_cast<int>(row.Int(14));
+  task.retry = UnpackPolicy(row.Text(15));
+  task.worker = row.String(16);
   return task;
 }
-
-#define MSEARCH_ROW_COLUMNS                                                              \
-  "SELECT row, queue, state, cancel, created_at, available_at, started_at, lease_until," \
-  " epoch, counter, errors, crashes, losses, policy, worker FROM task WHERE row = ?1"
 
 }  // namespace
 
@@ -208,8 +205,8 @@ Result<Task> ReadTask(const storage::Statement& row) {
   task.losses = static_cast<int>(row.Int(kLosses));
   task.cancel_requested = row.Int(kCancel) != 0;
   task.started_at = row.OptionalInt(kStartedAt);
-  task.lease_until = row.OptionalInt(kLeaseUntil);
-  task.finished_at = row.OptionalInt(kEndedAt);
+  if (state == State::kStarted) task.lease_until = row.Int(kDue);
+  if (!IsLive(state)) task.finished_at = row.Int(kDue);
   task.kind = row.String(kKind);
   task.worker = row.String(kWorker);
   task.unique_key = row.String(kUniqueKey);
@@ -225,21 +222,17 @@ Result<Task> ReadTask(const storage::Statement& row) {
   return task;
 }
 
-Result<std::optional<TaskRow>> LoadRow(storage::Sqlite& db, const TaskKey& key) {
-  storage::Statement statement = TRY(db.Prepare(MSEARCH_ROW_COLUMNS " AND tail = ?2"));
-  statement.With(key.row, key.tail);
-  if (!TRY(statement.Step())) return std::optional<TaskRow>();
-  return std::optional<TaskRow>(ReadRow(statement));
-}
-
 Result<std::optional<TaskRow>> LoadRow(storage::Sqlite& db, const TaskId& id) {
   const std::optional<TaskKey> key = DecodeTaskId(id);
   if (!key) return std::optional<TaskRow>();
-  return LoadRow(db, *key);
+  storage::Statement statement = TRY(db.Prepare(kSelectRow));
+  statement.With(key->row);
+  if (!TRY(statement.Step()) || statement.Int(17) != key->tail) return std::optional<TaskRow>();
+  return std::optional<TaskRow>(ReadRow(statement));
 }
 
 Result<TaskRow> LoadRow(storage::Sqlite& db, int64_t row) {
-  storage::Statement statement = TRY(db.Prepare(MSEARCH_ROW_COLUMNS));
+  storage::Statement statement = TRY(db.Prepare(kSelectRow));
   statement.With(row);
   if (!TRY(statement.Step())) return Error{Code::kCorrupt, "queue: an index names a missing task"};
   return ReadRow(statement);
@@ -258,6 +251,7 @@ std::string PackPolicy(const RetryPolicy& policy) {
 
 RetryPolicy UnpackPolicy(std::string_view text) {
   RetryPolicy policy;
+  if (text.empty()) return policy;
   const std::vector<std::string_view> fields = Split(text, ' ');
   if (fields.size() != 5) return policy;
   std::array<int64_t, 5> values{};

@@ -16,18 +16,21 @@
 
 namespace msearch::queue {
 
-// Column `state`. Numbers stand in the SQL too: kReady and kDelayed name partial indexes.
+// Column `state`. The order is that of the index task_place: what is taken next lies beside what
+// is started, and that beside what finished last, so that a step from one to the other changes a
+// single page of it.
 enum class State : int {
-  kReady = 0,
-  kDelayed = 1,  // until available_at
-  kWaiting = 2,  // for the tasks it follows
+  kFailed = 0,
+  kCancelled = 1,
+  kFinished = 2,
   kStarted = 3,
-  kFinished = 4,
-  kFailed = 5,
-  kCancelled = 6,
+  kReady = 4,
+  kDelayed = 5,  // until available_at
+  kWaiting = 6,  // for the tasks it follows
 };
 
-inline bool IsLive(State state) { return state <= State::kStarted; }
+inline bool IsLive(State state) { return state >= State::kStarted; }
+inline bool IsQueued(State state) { return state >= State::kReady; }
 Status StatusOf(State state);
 
 const std::vector<std::string_view>& EmbeddedMigrations();
@@ -35,7 +38,7 @@ const std::vector<std::string_view>& EmbeddedMigrations();
 // Everything that ReadTask needs. A WHERE clause or the like follows.
 inline constexpr char kSelectTask[] =
     "SELECT task.row, tail, tally.name, paused, state, priority, created_at, available_at,"
-    " timeout, attempts, errors, crashes, losses, cancel, started_at, lease_until, ended_at,"
+    " timeout, attempts, errors, crashes, losses, cancel, started_at, due,"
     " kind, worker, unique_key, parent, follows, policy, reason, progress, error, payload, result"
     " FROM task CROSS JOIN tally ON tally.id = task.queue ";
 Result<Task> ReadTask(const storage::Statement& row);
@@ -46,10 +49,12 @@ struct TaskRow {
   int64_t queue = 0;
   State state = State::kReady;
   bool cancel = false;
+  bool followed = false;
+  int priority = 0;
   UnixMs created_at = 0;
   UnixMs available_at = 0;
   UnixMs started_at = 0;
-  UnixMs lease_until = 0;
+  UnixMs due = 0;  // of a started one: the lease's end
   Token token;
   int errors = 0;
   int crashes = 0;
@@ -57,7 +62,6 @@ struct TaskRow {
   RetryPolicy retry;
   std::string worker;
 };
-Result<std::optional<TaskRow>> LoadRow(storage::Sqlite& db, const TaskKey& key);
 Result<std::optional<TaskRow>> LoadRow(storage::Sqlite& db, const TaskId& id);
 // By row number alone.
 Result<TaskRow> LoadRow(storage::Sqlite& db, int64_t row);
