@@ -2,6 +2,7 @@
 // of a thousand. A snapshot lists the blocks as a search sees them; it never changes.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <memory>
@@ -76,18 +77,24 @@ inline uint32_t SlotsOf(const Snapshot& snapshot) {
   return snapshot.back().first + snapshot.back().slots;
 }
 
-// Calls function(row, slot) for each row of the view, removed segments included.
+// Calls function(first row, count) for the rows of the view, removed segments included, as runs of
+// at most `count_max` rows that lie one after another.
 template <typename Function>
-void ForEachRow(const Part& part, uint32_t view, Function&& function) {
-  const Rows& rows = part.block->views[view];
-  if (const uint32_t* present = part.block->present) {
-    for (uint32_t slot = 0; slot < part.slots; ++slot) {
-      if (((present[slot] >> view) & 1) != 0) function(slot, slot);
+void ForEachRun(const Part& part, uint32_t view, uint32_t count_max, Function&& function) {
+  const uint32_t* present = part.block->present;
+  const uint32_t end = part.RowsOf(view);
+  uint32_t first = 0;
+  while (first < end) {
+    uint32_t count = std::min(count_max, end - first);
+    if (present != nullptr) {
+      const auto has_view = [view](uint32_t views) { return ((views >> view) & 1) != 0; };
+      const uint32_t* begin = std::find_if(present + first, present + end, has_view);
+      first = static_cast<uint32_t>(begin - present);
+      const uint32_t* stop = begin + std::min(count_max, end - first);
+      count = static_cast<uint32_t>(std::find_if_not(begin, stop, has_view) - begin);
     }
-  } else if (rows.slots == nullptr) {
-    for (uint32_t row = 0; row < rows.count; ++row) function(row, row);
-  } else {
-    for (uint32_t row = 0; row < rows.count; ++row) function(row, rows.slots[row]);
+    if (count > 0) function(first, count);
+    first += count;
   }
 }
 

@@ -14,6 +14,10 @@
 namespace msearch::index {
 namespace {
 
+// How far ahead of the vector being multiplied to ask for memory; hardware prefetchers stop at the
+// end of a 4 KiB page. Measured: a tenth faster, as fast as reading alone.
+constexpr uint64_t kPrefetchBytes = 4096;
+
 const numkong_dots& Dots() {
   static const numkong_dots dots = numkong_find_dots();
   return dots;
@@ -60,13 +64,39 @@ double ExactDot(const float* a, const float* b, size_t count) {
 }
 
 QueryCode::QueryCode(const View& view, std::span<const float> query, float sign)
-    : codes_(view.codes),
-      bytes_(CodeBytes(view)),
-      code_(MakeArray<std::byte>(bytes_)),
-      i8_(Dots().i8),
-      bf16_(Dots().bf16) {
+    : codes_(view.codes), bytes_(CodeBytes(view)), code_(MakeArray<std::byte>(bytes_)) {
   if (!code_) throw std::bad_alloc();
   scale_ = sign * Encode(view, query.data(), code_.get());
+}
+
+void QueryCode::DotRows(const std::byte* codes, const float* scales, size_t count,
+                        float* products) const {
+  const std::byte* const end = codes + count * bytes_;
+  const auto ask_ahead = [end, this](const std::byte* code) {
+    if (code + kPrefetchBytes >= end) return;
+    for (uint64_t byte = 0; byte < bytes_; byte += 64) {
+      __builtin_prefetch(code + kPrefetchBytes + byte);
+    }
+  };
+  if (codes_ == View::Codes::kInt8) {
+    const auto* query = reinterpret_cast<const int8_t*>(code_.get());
+    const auto dot = Dots().i8;
+    for (size_t row = 0; row < count; ++row, codes += bytes_) {
+      ask_ahead(codes);
+      int32_t sum = 0;
+      dot(query, reinterpret_cast<const int8_t*>(codes), bytes_, &sum);
+      products[row] = static_cast<float>(sum) * (scales[row] * scale_);
+    }
+  } else {
+    const auto* query = reinterpret_cast<const uint16_t*>(code_.get());
+    const auto dot = Dots().bf16;
+    for (size_t row = 0; row < count; ++row, codes += bytes_) {
+      ask_ahead(codes);
+      float sum = 0;
+      dot(query, reinterpret_cast<const uint16_t*>(codes), bytes_ / 2, &sum);
+      products[row] = sum * scale_;
+    }
+  }
 }
 
 }  // namespace msearch::index

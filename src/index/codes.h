@@ -41,19 +41,9 @@ class QueryCode {
   // `sign` -1 turns the order around: the products are those of the negated query.
   QueryCode(const View& view, std::span<const float> query, float sign = 1);
 
-  // About the inner product with the vector whose code and scale these are.
-  float Dot(const std::byte* code, float scale) const {
-    if (codes_ == View::Codes::kInt8) {
-      int32_t sum = 0;
-      i8_(reinterpret_cast<const int8_t*>(code_.get()), reinterpret_cast<const int8_t*>(code),
-          bytes_, &sum);
-      return static_cast<float>(sum) * (scale * scale_);
-    }
-    float sum = 0;
-    bf16_(reinterpret_cast<const uint16_t*>(code_.get()), reinterpret_cast<const uint16_t*>(code),
-          bytes_ / 2, &sum);
-    return sum * scale_;
-  }
+  // About the inner products with `count` vectors whose codes and scales lie one after another;
+  // `scales` may be null for bf16.
+  void DotRows(const std::byte* codes, const float* scales, size_t count, float* products) const;
   uint64_t bytes() const { return bytes_; }
 
  private:
@@ -61,8 +51,6 @@ class QueryCode {
   uint64_t bytes_;
   float scale_;
   Array<std::byte> code_;
-  void (*i8_)(const int8_t*, const int8_t*, unsigned long long, int32_t*);
-  void (*bf16_)(const uint16_t*, const uint16_t*, unsigned long long, float*);
 };
 
 }  // namespace msearch::index

@@ -4,11 +4,11 @@
 //           position, u64 hash of the table; model key (u32 length and bytes), u32 number of views,
 //           for each its name (as the key), u32 dimensions, u32 codes (1 int8, 2 bf16), u64 rows.
 //           Zeros to a multiple of 4096, of which the last 8 bytes are the hash of all before them
-//   table   u64 hash for each 64 KiB of data; for each view the f64 sums of its vectors by
+//   table   u64 hash for each 4 KiB of data; for each view the f64 sums of its vectors by
 //           dimension; zeros to a multiple of 4096
 //   data    i64 ids, ascending; for each view u32 slots (the segment of each row, ascending; left
 //           out when every segment has the view), f32 scales (int8 only), codes (each a multiple of
-//           64 bytes, the rest zero); then, from a multiple of 64 KiB on, for each view its float32
+//           64 bytes, the rest zero); then, from a multiple of 4 KiB on, for each view its float32
 //           vectors. Each array begins at a multiple of 64 bytes
 //
 // Hashes are XXH3-64, and every byte of the file is below one. They guard against damage, not

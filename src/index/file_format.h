@@ -11,7 +11,7 @@
 
 namespace msearch::index {
 
-constexpr uint64_t kChunkBytes = 65536;  // of data, for which there is one hash
+constexpr uint64_t kChunkBytes = 4096;  // of data, for which there is one hash
 constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kNameBytesMax = 4096;  // of the model key and of a view's name
 

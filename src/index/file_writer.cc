@@ -53,7 +53,7 @@ class ChunkWriter {
   const std::vector<uint64_t>& hashes() const { return hashes_; }
 
  private:
-  static constexpr size_t kBufferBytes = 16 * kChunkBytes;
+  static constexpr size_t kBufferBytes = 256 * kChunkBytes;
 
   const int fd_;
   std::string buffer_;

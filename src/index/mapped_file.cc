@@ -18,7 +18,7 @@
 namespace msearch::index {
 namespace {
 
-constexpr uint64_t kReadChunks = 16;
+constexpr uint64_t kReadChunks = 256;
 
 Result<std::string> ReadAt(int fd, const std::string& path, uint64_t offset, uint64_t bytes) {
   std::string out(bytes, '\0');
@@ -110,6 +110,7 @@ Result<> MappedFile::ReadTable() {
   const char* at = table.data();
   const auto take = [&at](auto& numbers, uint64_t count) {
     numbers.resize(count);
+    if (count == 0) return;
     std::memcpy(numbers.data(), at, count * sizeof(numbers[0]));
     at += count * sizeof(numbers[0]);
   };

@@ -1,7 +1,6 @@
 // How a search goes:
 //
-// One view. Every row's code is scored in the order of memory, which is what the time goes into:
-// the loop runs as fast as memory delivers, because rows are asked for some lines ahead. Only a
+// One view. Every row's code is scored in the order of memory, as fast as memory delivers. Only a
 // score that can still be among the best is looked at closer: is the segment live, is it allowed.
 // So a filter costs nothing for the many segments that are far away anyway.
 //
@@ -22,9 +21,7 @@
 namespace msearch::index {
 namespace {
 
-// How far ahead of the row being scored to ask for memory; hardware prefetchers stop at the end of
-// a 4 KiB page.
-constexpr uint64_t kPrefetchBytes = 4096;
+constexpr uint32_t kRowsAtOnce = 1024;
 constexpr float kLogFloor = 1e-12F;
 constexpr float kAbsent = std::numeric_limits<float>::quiet_NaN();
 
@@ -77,16 +74,29 @@ void ForEachRowAmong(const Snapshot& snapshot, uint32_t view, std::span<const ui
   }
 }
 
-enum class Order { kOfMemory, kAny };
-
-float CodeScore(const QueryCode& code, const Rows& rows, uint32_t row, Order order) {
-  const std::byte* at = rows.codes + row * code.bytes();
-  if (order == Order::kOfMemory) {
-    for (uint64_t byte = 0; byte < code.bytes(); byte += 64) {
-      __builtin_prefetch(at + kPrefetchBytes + byte);
+// Puts the product by code of slots[i] at scores[i]; those without the view are left alone. Rows
+// that lie one after another go to the kernel together.
+void ScoreAmong(const Snapshot& snapshot, uint32_t view, const QueryCode& code,
+                std::span<const uint32_t> slots, std::vector<float>& scores) {
+  const Part* part = nullptr;
+  size_t index = 0;
+  uint32_t first = 0;
+  uint32_t count = 0;
+  const auto score_run = [&] {
+    if (count == 0) return;
+    const Rows& rows = part->block->views[view];
+    const float* scales = rows.scales != nullptr ? rows.scales + first : nullptr;
+    code.DotRows(rows.codes + first * code.bytes(), scales, count, &scores[index]);
+  };
+  ForEachRowAmong(snapshot, view, slots, [&](size_t i, const Part& of, uint32_t row) {
+    if (&of == part && i == index + count && row == first + count) {
+      ++count;
+      return;
     }
-  }
-  return code.Dot(at, rows.scales != nullptr ? rows.scales[row] : 1);
+    score_run();
+    part = &of, index = i, first = row, count = 1;
+  });
+  score_run();
 }
 
 struct Spread {
@@ -130,26 +140,32 @@ class Ranking {
 
   void ScanEverything(Shortlist& shortlist) const {
     const QueryCode code = OnlyCode();
-    const uint32_t view = query_[0].view;
+    std::vector<float> scores(kRowsAtOnce);
     for (const Part& part : snapshot_) {
-      const Rows& rows = part.block->views[view];
-      ForEachRow(part, view, [&](uint32_t row, uint32_t slot) {
-        const float score = CodeScore(code, rows, row, Order::kOfMemory);
-        if (score >= shortlist.threshold() && IsCandidate(part, slot)) {
-          shortlist.Offer({score, part.first + slot, part.block->ids[slot]});
-        }
+      ForEachRun(part, query_[0].view, kRowsAtOnce, [&](uint32_t first, uint32_t count) {
+        ScanRun(part, code, first, count, scores, shortlist);
       });
     }
   }
 
+  void ScanRun(const Part& part, const QueryCode& code, uint32_t first, uint32_t count,
+               std::vector<float>& scores, Shortlist& shortlist) const {
+    const Rows& rows = part.block->views[query_[0].view];
+    const float* scales = rows.scales != nullptr ? rows.scales + first : nullptr;
+    code.DotRows(rows.codes + first * code.bytes(), scales, count, scores.data());
+    for (uint32_t i = 0; i < count; ++i) {
+      if (!(scores[i] >= shortlist.threshold())) continue;
+      const uint32_t slot = rows.slots != nullptr ? rows.slots[first + i] : first + i;
+      if (!IsCandidate(part, slot)) continue;
+      shortlist.Offer({scores[i], part.first + slot, part.block->ids[slot]});
+    }
+  }
+
   void ScanList(Shortlist& shortlist) const {
-    const QueryCode code = OnlyCode();
-    const uint32_t view = query_[0].view;
     const std::vector<uint32_t>& slots = *candidates_.slots;
-    ForEachRowAmong(snapshot_, view, slots, [&](size_t i, const Part& part, uint32_t row) {
-      const float score = CodeScore(code, part.block->views[view], row, Order::kAny);
-      shortlist.Offer({score, slots[i], part.block->ids[slots[i] - part.first]});
-    });
+    std::vector<float> scores(slots.size(), kAbsent);
+    ScoreAmong(snapshot_, query_[0].view, OnlyCode(), slots, scores);
+    OfferAll(slots, scores, shortlist);
   }
 
   std::vector<uint32_t> ListCandidates() const {
@@ -168,14 +184,13 @@ class Ranking {
     const std::vector<uint32_t> slots = ListCandidates();
     std::vector<float> fused(slots.size(), kAbsent);
     std::vector<float> scores(slots.size());
-    const Order order = candidates_.slots != nullptr ? Order::kAny : Order::kOfMemory;
     for (const ViewQuery& query : query_) {
       std::fill(scores.begin(), scores.end(), kAbsent);
       const QueryCode code(views_[query.view], query.vector);
-      ForEachRowAmong(snapshot_, query.view, slots, [&](size_t i, const Part& part, uint32_t row) {
-        const float product = CodeScore(code, part.block->views[query.view], row, order);
-        scores[i] = static_cast<float>(Transformed(query, product));
-      });
+      ScoreAmong(snapshot_, query.view, code, slots, scores);
+      if (query.transform == ViewQuery::Transform::kLog) {
+        for (float& score : scores) score = std::log(std::max(score, kLogFloor));
+      }
       spreads_.push_back(SpreadOf(scores));
       for (size_t i = 0; i < slots.size(); ++i) {
         if (std::isnan(scores[i])) continue;
