@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "base/file.h"
@@ -212,6 +214,9 @@ void Library::HandleCommits(std::stop_token stop) {
   queue::WorkerOptions worker;
   worker.info.id = options_.worker_id + ":commit";
   worker.info.role = "controller";
+  worker.info.host = options_.host;
+  worker.info.pid = getpid();
+  worker.info.started_at = SystemClock().NowMs();
   worker.queues = {std::string(kCommitQueue)};
   worker.batch_max = 64;
   worker.lease_duration = options_.lease_duration;
@@ -285,6 +290,9 @@ void Library::HandleReports(std::stop_token stop) {
   queue::WorkerOptions worker;
   worker.info.id = options_.worker_id + ":reports";
   worker.info.role = "controller";
+  worker.info.host = options_.host;
+  worker.info.pid = getpid();
+  worker.info.started_at = SystemClock().NowMs();
   worker.queues = {std::string(kChangesQueue)};
   worker.batch_max = 4;
   worker.lease_duration = options_.lease_duration;

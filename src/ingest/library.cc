@@ -229,6 +229,11 @@ Result<catalog::Root> Library::AddRoot(watch::RootSpec spec, const std::string& 
     return Error{Code::kInvalid, "root: a name has 1 to 100 characters, none of them a slash"};
   }
   spec.path = path.string();
+  if (spec.extensions.empty()) spec.extensions = options_.extensions;
+  if (spec.scan_interval_s == watch::RootSpec().scan_interval_s) {
+    spec.scan_interval_s = options_.scan_interval_s;
+  }
+  if (spec.extensions.empty()) spec.extensions = media::SupportedExtensions();
   catalog::Root root;
   root.name = spec.name;
   root.path = spec.path;
@@ -287,6 +292,7 @@ Result<> Library::SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs)
     watch::RootSpec renamed = spec;
     renamed.name = root.name;
     renamed.path = root.path;
+    renamed.extensions = options_.extensions;
     root.origin = "config";
     root.options = renamed.ToJson();
     TRY(catalog_->UpdateRoot(root));

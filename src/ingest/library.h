@@ -29,9 +29,12 @@ struct LibraryOptions {
   std::string index_directory;
   std::string thumbnail_directory;
   std::string worker_id;  // of the controller, for leases
+  std::string host;
   std::string model;      // pack wanted by the configuration
   // What a pack would be; an error when it isn't there.
   std::function<Result<embedding::ModelInfo>(const std::string& name)> model_info;
+  std::vector<std::string> extensions; // of roots that name none; empty: all that can be read
+  int scan_interval_s = 300;           // of roots that name none
   queue::Retention retention;
   Milliseconds lease_duration{15000};
 };

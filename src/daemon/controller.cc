@@ -1,0 +1,238 @@
+// The controller: REST API, catalog, index, reconciler. Never opens media and never loads a model
+// itself: a codec child and an embedding child do that for queries.
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <mutex>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "daemon/process.h"
+#include "embedding/model_packs.h"
+#include "ingest/library.h"
+#include "media/codec.h"
+#include "net/http_server.h"
+#include "storage/blob_store.h"
+
+namespace msearch::daemon {
+namespace {
+
+// Gives searches the index of the active model, and an embedding child for its queries.
+class Engines {
+ public:
+  Engines(std::shared_ptr<ingest::Library> library, std::vector<std::string> child_arguments,
+          int idle_seconds)
+      : library_(std::move(library)),
+        child_arguments_(std::move(child_arguments)),
+        idle_seconds_(idle_seconds) {}
+
+  std::optional<search::Engine> Get() {
+    const auto active = library_->Active();
+    if (!active) return std::nullopt;
+    std::lock_guard lock(mutex_);
+    if (embedder_ == nullptr || key_ != active->model.key) {
+      embedding::RemoteEmbedderOptions options;
+      options.child_arguments = child_arguments_;
+      options.child_arguments.insert(options.child_arguments.end(), {"--model", active->model.name});
+      options.info = active->model;
+      options.idle_seconds = idle_seconds_;
+      embedder_ = embedding::MakeRemoteEmbedder(std::move(options));
+      embedder_mutex_ = std::make_shared<std::mutex>();
+      key_ = active->model.key;
+    }
+    return search::Engine{active->model, active->index, embedder_, embedder_mutex_};
+  }
+
+ private:
+  const std::shared_ptr<ingest::Library> library_;
+  const std::vector<std::string> child_arguments_;
+  const int idle_seconds_;
+  std::mutex mutex_;
+  std::string key_;
+  std::shared_ptr<embedding::Embedder> embedder_;
+  std::shared_ptr<std::mutex> embedder_mutex_;
+};
+
+// Decodes uploaded query pictures.
+class QueryPictures {
+ public:
+  QueryPictures(std::shared_ptr<ingest::Library> library, media::CodecLimits limits,
+                uint64_t pixels_max)
+      : library_(std::move(library)), codec_({"role", "codec"}, limits), pixels_max_(pixels_max) {}
+
+  Result<std::string> Decode(const Fd& file, const std::string& name) {
+    const auto active = library_->Active();
+    if (!active || active->model.image.width == 0) {
+      return Error{Code::kUnavailable, "search: no model that sees pictures is ready"};
+    }
+    using Fit = embedding::ImageInputSpec::Fit;
+    const embedding::ImageInputSpec& spec = active->model.image;
+    media::PrepareOptions options;
+    options.pixels.width = spec.width;
+    options.pixels.height = spec.height;
+    options.pixels.fit = spec.fit == Fit::kStretch      ? media::PixelsWanted::Fit::kStretch
+                         : spec.fit == Fit::kCenterCrop ? media::PixelsWanted::Fit::kCenterCrop
+                                                        : media::PixelsWanted::Fit::kPad;
+    options.thumbnail_side_max = 0;
+    options.picture_pixels_max = pixels_max_;
+    std::lock_guard lock(mutex_);
+    media::Prepared prepared = TRY(codec_.Prepare(file, name, options));
+    if (prepared.pixels.empty()) return Error{Code::kUnsupported, name + ": not a picture"};
+    return std::move(prepared.pixels.front());
+  }
+
+ private:
+  const std::shared_ptr<ingest::Library> library_;
+  std::mutex mutex_;
+  media::Codec codec_;
+  const uint64_t pixels_max_;
+};
+
+std::vector<watch::RootSpec> ConfiguredRoots(const Settings& settings) {
+  std::vector<watch::RootSpec> specs;
+  for (const std::string& path : settings.TextList("processes.file_monitor.watched_dirs")) {
+    watch::RootSpec spec;
+    spec.path = path;
+    spec.recursive = settings.Boolean("processes.file_monitor.recursive");
+    spec.exclude = settings.TextList("processes.file_monitor.exclude");
+    spec.follow_links = settings.Boolean("processes.file_monitor.follow_links");
+    spec.scan_interval_s =
+        static_cast<int>(settings.Integer("processes.file_monitor.scan_interval"));
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+struct Controller {
+  std::shared_ptr<catalog::Catalog> catalog;
+  std::shared_ptr<queue::TaskQueue> queue;
+  std::shared_ptr<storage::BlobStore> blobs;
+  std::shared_ptr<ingest::Library> library;
+  std::shared_ptr<Engines> engines;
+  std::shared_ptr<QueryPictures> pictures;
+  std::unique_ptr<api::Api> api;
+  std::unique_ptr<net::HttpServer> server;
+};
+
+ingest::LibraryOptions OptionsFor(const RoleProcess& process,
+                                  std::shared_ptr<embedding::ModelPacks> packs) {
+  const Settings& settings = process.settings;
+  ingest::LibraryOptions options;
+  options.index_directory = process.layout.index;
+  options.thumbnail_directory = process.layout.thumbnails;
+  options.worker_id = process.info.id;
+  options.host = process.info.host;
+  options.model = settings.Text("model.name");
+  options.model_info = [packs](const std::string& name) { return packs->Info(name); };
+  options.retention.finished = Milliseconds(settings.Integer("queue.retention_seconds") * 1000);
+  options.retention.failed = Milliseconds(settings.Integer("queue.failures_seconds") * 1000);
+  options.lease_duration = Milliseconds(settings.Integer("queue.lease_seconds") * 1000);
+  options.extensions = settings.TextList("processes.file_monitor.supported_extensions");
+  options.scan_interval_s =
+      static_cast<int>(settings.Integer("processes.file_monitor.scan_interval"));
+  return options;
+}
+
+Result<> OpenStores(const RoleProcess& process, Controller* controller) {
+  const Settings& settings = process.settings;
+  controller->catalog = TRY(catalog::Catalog::OpenSqlite(process.layout.catalog));
+  queue::EmbeddedOptions queue_options;
+  queue_options.path = process.layout.queue;
+  controller->queue = TRY(queue::OpenEmbeddedQueue(queue_options));
+  controller->blobs = TRY(storage::OpenFileBlobStore(
+      process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
+  auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{
+      process.layout.manifests, process.layout.models, settings.Text("model.runtime")});
+  controller->library = std::make_shared<ingest::Library>(
+      controller->catalog, controller->queue, controller->blobs, OptionsFor(process, packs));
+  controller->engines = std::make_shared<Engines>(
+      controller->library,
+      std::vector<std::string>{"role", "embedder", "--settings", process.arguments.settings_file},
+      static_cast<int>(settings.Integer("processes.embedding_worker.idle_unload")));
+  media::CodecLimits limits;
+  limits.memory_bytes_max =
+      static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
+  limits.timeout_ms = 20000;
+  controller->pictures = std::make_shared<QueryPictures>(
+      controller->library, limits,
+      static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max")));
+
+  api::Context context;
+  context.catalog = controller->catalog;
+  context.queue = controller->queue;
+  context.library = controller->library;
+  context.engine = [engines = controller->engines] { return engines->Get(); };
+  context.decode_picture = [pictures = controller->pictures](const Fd& file,
+                                                             const std::string& name) {
+    return pictures->Decode(file, name);
+  };
+  context.models = [packs] { return packs->List(); };
+  context.web_directory = process.layout.web;
+  context.data_directory = process.layout.data;
+  context.version = kVersion;
+  context.token = settings.Text("server.token");
+  context.allowed_hosts = settings.TextList("server.allowed_hosts");
+  context.upload_bytes_max = static_cast<uint64_t>(settings.Integer("server.upload_bytes_max"));
+  context.started_at = process.info.started_at;
+  controller->api = std::make_unique<api::Api>(std::move(context));
+  return Ok{};
+}
+
+Result<> Serve(const RoleProcess& process, Controller* controller) {
+  const Settings& settings = process.settings;
+  net::HttpServerOptions options;
+  options.host = settings.Text("server.host");
+  options.port = static_cast<uint16_t>(
+      process.arguments.port >= 0 ? process.arguments.port : settings.Integer("server.port"));
+  options.threads = static_cast<int>(settings.Integer("server.threads"));
+  options.spool_directory = process.layout.uploads;
+  options.gate = [api = controller->api.get()](const net::Request& request) {
+    return api->Gate(request);
+  };
+  options.problem = [](int status, const std::string& detail) {
+    const std::string code = status == 404   ? "not_found"
+                             : status == 405 ? "method_not_allowed"
+                             : status == 413 ? "too_large"
+                             : status == 503 ? "unavailable"
+                             : status >= 500 ? "internal"
+                                             : "invalid";
+    return api::Problem(status, code, detail);
+  };
+  controller->server = TRY(net::HttpServer::Start(options, controller->api->Routes()));
+  return Ok{};
+}
+
+void TellPort(const RoleProcess& process, uint16_t port) {
+  LOG_INFO("serving on http://{}:{}", process.settings.Text("server.host"), port);
+  if (process.arguments.ready_fd < 0) return;
+  const std::string line = std::to_string(port) + "\n";
+  (void)!write(process.arguments.ready_fd, line.data(), line.size());
+  close(process.arguments.ready_fd);
+}
+
+}  // namespace
+
+int RunController(const RoleProcess& process, StopSignals& signals) {
+  Controller controller;
+  Result<> started = OpenStores(process, &controller);
+  if (started.ok()) started = controller.library->Start();
+  if (started.ok()) started = controller.library->SyncConfiguredRoots(ConfiguredRoots(process.settings));
+  if (started.ok()) started = Serve(process, &controller);
+  if (!started.ok()) {
+    LOG_ERROR("{}", started.message());
+    const bool hopeless = !IsTransient(started.code());
+    return hopeless ? kCannotStart : 1;
+  }
+  TellPort(process, controller.server->port());
+  signals.Wait();
+
+  // In order: no new requests, no new work, then the stores.
+  controller.api->Stop();
+  controller.server.reset();
+  controller.library->Stop();
+  (void)controller.queue->Forget(process.info.id);
+  return 0;
+}
+
+}  // namespace msearch::daemon

@@ -1,0 +1,341 @@
+#include "daemon/supervisor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "daemon/process.h"
+#include "queue/task_queue.h"
+
+// One thread, one loop: signals come through a signalfd, the controller's readiness through a pipe,
+// and the loop's time-out drives restarts and heartbeats. Roles run in process groups of their own,
+// so that Ctrl-C in a terminal reaches the supervisor only and the order of stopping is kept.
+
+namespace msearch::daemon {
+namespace {
+
+using std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+constexpr Seconds kPauseFirst{0.5};
+constexpr Seconds kPauseMax{30};
+constexpr Seconds kLongLife{60};
+constexpr std::chrono::seconds kStopGrace{15};
+constexpr std::chrono::seconds kHeartbeat{2};
+
+struct Role {
+  std::string name;
+  int number = 0;
+  int rank = 0;  // stopped in the order of ranks
+  pid_t pid = -1;
+  int restarts = 0;
+  std::string last_exit;
+  Seconds pause = kPauseFirst;
+  steady_clock::time_point started_at{};
+  steady_clock::time_point start_after{};
+};
+
+std::string Describe(int status) {
+  if (WIFSIGNALED(status)) return std::string("killed by ") + strsignal(WTERMSIG(status));
+  return "exited with status " + std::to_string(WEXITSTATUS(status));
+}
+
+class Supervisor {
+ public:
+  Supervisor(const Settings& settings, const Layout& layout, const RunPlan& plan)
+      : settings_(settings), layout_(layout) {
+    auto add = [&](const char* name, int count, int rank) {
+      for (int i = 1; i <= count; ++i) roles_.push_back({.name = name, .number = i, .rank = rank});
+    };
+    add("controller", plan.controller ? 1 : 0, 1);
+    add("monitor", plan.controller ? 1 : 0, 0);
+    add("task_worker", plan.compute ? plan.task_workers : 0, 0);
+    add("embedding_worker", plan.compute ? plan.embedding_workers : 0, 0);
+    info_ = MakeWorkerInfo("supervisor", 0);
+  }
+
+  int Run() {
+    Result<> prepared = Prepare();
+    if (!prepared.ok()) {
+      std::fprintf(stderr, "msearch: %s\n", prepared.message().c_str());
+      return 1;
+    }
+    while (true) {
+      StartDue();
+      Beat();
+      Wait();
+      Reap();
+      if (stopping_ && AllGone()) break;
+      if (stopping_) StopNext();
+    }
+    if (queue_ != nullptr) (void)queue_->Forget(info_.id);
+    std::error_code ignored;
+    std::filesystem::remove(settings_file_, ignored);
+    std::filesystem::remove(layout_.run + "/address", ignored);
+    std::filesystem::remove(layout_.run + "/supervisor.pid", ignored);
+    return exit_status_;
+  }
+
+ private:
+  Result<> Prepare() {
+    TRY(layout_.MakeFolders());
+    const bool controller = roles_.front().name == "controller";
+    auto lock = LockFile(layout_.run + (controller ? "/controller.lock" : "/compute.lock"));
+    if (!lock.ok() && lock.code() == Code::kConflict) {
+      return Error{Code::kConflict,
+                   layout_.data + ": another msearch is running on this data folder"};
+    }
+    if (!lock.ok()) return lock.error();
+    lock_ = std::move(*lock);
+    LogOptions log;
+    log.process = "supervisor";
+    log.directory = layout_.logs;
+    log.level = settings_.Text("logging.level");
+    TRY(StartLogging(log));
+
+    settings_file_ = layout_.run + "/settings-" + std::to_string(getpid()) + ".json";
+    const mode_t mask = umask(0077);
+    Result<> written = WriteFileAtomically(settings_file_, DumpJson(settings_.ToJson()));
+    umask(mask);
+    TRY(written);
+    if (controller) {
+      TRY(WriteFileAtomically(layout_.run + "/supervisor.pid", std::to_string(getpid()) + "\n"));
+    }
+
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (int number : {SIGTERM, SIGINT, SIGCHLD, SIGHUP}) sigaddset(&signals, number);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    queue::EmbeddedOptions options;
+    options.path = layout_.queue;
+    queue_ = TRY(queue::OpenEmbeddedQueue(options));
+    return Ok{};
+  }
+
+  void StartDue() {
+    if (stopping_) return;
+    const auto now = steady_clock::now();
+    for (Role& role : roles_) {
+      // Workers wait until the controller has made the catalog and serves.
+      if (role.name != "controller" && !ready_ && roles_.front().name == "controller") continue;
+      if (role.pid < 0 && now >= role.start_after) Start(&role);
+    }
+  }
+
+  void Start(Role* role) {
+    std::vector<std::string> arguments{ProgramPath(), "role", role->name, "--settings",
+                                       settings_file_, "--number", std::to_string(role->number)};
+    std::array<int, 2> pipe_ends{-1, -1};
+    if (role->name == "controller") {
+      if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0) return;
+      arguments.insert(arguments.end(), {"--ready-fd", std::to_string(kReadyFd)});
+      if (port_ > 0) arguments.insert(arguments.end(), {"--port", std::to_string(port_)});
+    }
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+
+    const pid_t parent = getpid();
+    const pid_t pid = fork();
+    if (pid == 0) {
+      setpgid(0, 0);
+      sigset_t none;
+      sigemptyset(&none);
+      sigprocmask(SIG_SETMASK, &none, nullptr);
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != parent) _exit(127);
+      if (pipe_ends[1] >= 0) dup2(pipe_ends[1], kReadyFd);
+      const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+      if (null >= 0) dup2(null, STDIN_FILENO);
+      dup2(STDERR_FILENO, STDOUT_FILENO);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    Fd write_end(pipe_ends[1]);
+    role->started_at = steady_clock::now();
+    if (pid < 0) {
+      LOG_ERROR("{} {}: {}", role->name, role->number, strerror(errno));
+      Fd read_end(pipe_ends[0]);
+      Postpone(role);
+      return;
+    }
+    if (pipe_ends[0] >= 0) ready_pipe_ = Fd(pipe_ends[0]);
+    role->pid = pid;
+    LOG_INFO("started {} {} as process {}", role->name, role->number, pid);
+  }
+
+  static void Postpone(Role* role) {
+    const auto now = steady_clock::now();
+    if (now - role->started_at > kLongLife) role->pause = kPauseFirst;
+    role->start_after = now + std::chrono::duration_cast<steady_clock::duration>(role->pause);
+    role->pause = std::min(role->pause * 2, kPauseMax);
+  }
+
+  void Wait() {
+    auto due = steady_clock::now() + kHeartbeat;
+    for (const Role& role : roles_) {
+      if (role.pid < 0 && !stopping_ && role.start_after > steady_clock::now()) {
+        due = std::min(due, role.start_after);
+      }
+    }
+    if (stopping_) due = std::min(due, steady_clock::now() + std::chrono::milliseconds(200));
+    const auto left =
+        std::chrono::duration_cast<Milliseconds>(due - steady_clock::now()).count() + 1;
+    std::array<pollfd, 2> waiting{pollfd{signals_.get(), POLLIN, 0},
+                                  pollfd{ready_pipe_.get(), POLLIN, 0}};
+    poll(waiting.data(), ready_pipe_.valid() ? 2 : 1, static_cast<int>(std::max<int64_t>(left, 0)));
+    if (ready_pipe_.valid() && waiting[1].revents != 0) ReadReady();
+    signalfd_siginfo info{};
+    while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
+      if (info.ssi_signo != SIGCHLD) AskToStop();
+    }
+  }
+
+  void ReadReady() {
+    std::array<char, 64> buffer{};
+    const ssize_t got = read(ready_pipe_.get(), buffer.data(), buffer.size() - 1);
+    ready_pipe_.Reset();
+    if (got <= 0) return;  // it ended before it was ready; Reap sees to that
+    port_ = std::atoi(buffer.data());
+    const bool first = !ready_;
+    ready_ = true;
+    const std::string host = settings_.Text("server.host");
+    const std::string address =
+        fmt::format("http://{}:{}", host.find(':') != std::string::npos ? "[" + host + "]" : host, port_);
+    Result<> written = WriteFileAtomically(layout_.run + "/address", address + "\n");
+    if (!written.ok()) LOG_WARNING("{}", written.message());
+    if (!first) return;
+    std::printf("ready %s\n", address.c_str());
+    std::fflush(stdout);
+  }
+
+  void Reap() {
+    int status = 0;
+    for (pid_t pid = 0; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+      for (Role& role : roles_) {
+        if (role.pid != pid) continue;
+        role.pid = -1;
+        role.last_exit = Describe(status);
+        // Nothing of its group may outlive it.
+        kill(-pid, SIGKILL);
+        if (stopping_) continue;
+        const bool hopeless = WIFEXITED(status) && WEXITSTATUS(status) == kCannotStart;
+        if (hopeless && role.name == "controller" && !ready_) {
+          LOG_ERROR("controller can't start; see its message above");
+          exit_status_ = 1;
+          AskToStop();
+          continue;
+        }
+        ++role.restarts;
+        Postpone(&role);
+        const Seconds pause = role.start_after - steady_clock::now();
+        LOG_ERROR("{} {} {}; starting it again in {:.1f} s (restart {})", role.name, role.number,
+                  role.last_exit, std::max(pause.count(), 0.0), role.restarts);
+      }
+    }
+  }
+
+  void AskToStop() {
+    if (std::exchange(stopping_, true)) {
+      LOG_WARNING("asked again to stop: killing all processes");
+      for (const Role& role : roles_) {
+        if (role.pid > 0) kill(-role.pid, SIGKILL);
+      }
+      return;
+    }
+    LOG_INFO("stopping");
+    StopNext();
+  }
+
+  // Asks the roles of the lowest rank that still run; kills those that take too long.
+  void StopNext() {
+    int rank = INT_MAX;
+    for (const Role& role : roles_) {
+      if (role.pid > 0) rank = std::min(rank, role.rank);
+    }
+    if (rank == INT_MAX) return;
+    const auto now = steady_clock::now();
+    if (rank != asked_rank_) {
+      asked_rank_ = rank;
+      kill_at_ = now + kStopGrace;
+      for (const Role& role : roles_) {
+        if (role.pid > 0 && role.rank == rank) kill(role.pid, SIGTERM);
+      }
+    } else if (now > kill_at_) {
+      for (const Role& role : roles_) {
+        if (role.pid <= 0 || role.rank != rank) continue;
+        LOG_WARNING("{} {} doesn't stop: killing it", role.name, role.number);
+        kill(-role.pid, SIGKILL);
+      }
+    }
+  }
+
+  bool AllGone() const {
+    return std::none_of(roles_.begin(), roles_.end(), [](const Role& role) { return role.pid > 0; });
+  }
+
+  void Beat() {
+    const auto now = steady_clock::now();
+    if (now < beat_at_) return;
+    beat_at_ = now + kHeartbeat;
+    Json roles = Json::array();
+    for (const Role& role : roles_) {
+      Json one{{"role", role.name},
+               {"number", role.number},
+               {"state", role.pid > 0 ? "running" : "restarting"},
+               {"restarts", role.restarts}};
+      if (role.pid > 0) one["pid"] = role.pid;
+      if (!role.last_exit.empty()) one["last_exit"] = role.last_exit;
+      roles.push_back(std::move(one));
+    }
+    info_.state = stopping_ ? "stopping" : "running";
+    info_.detail = {{"roles", roles}};
+    (void)queue_->Heartbeat(info_, Milliseconds(10000));
+  }
+
+  static constexpr int kReadyFd = 3;
+
+  const Settings& settings_;
+  const Layout& layout_;
+  std::vector<Role> roles_;
+  queue::WorkerInfo info_;
+  std::unique_ptr<queue::TaskQueue> queue_;
+  std::string settings_file_;
+  Fd lock_;
+  Fd signals_;
+  Fd ready_pipe_;
+  bool ready_ = false;
+  int port_ = -1;
+  bool stopping_ = false;
+  int asked_rank_ = -1;
+  steady_clock::time_point kill_at_{};
+  steady_clock::time_point beat_at_{};
+  int exit_status_ = 0;
+};
+
+}  // namespace
+
+int Supervise(const Settings& settings, const Layout& layout, const RunPlan& plan) {
+  return Supervisor(settings, layout, plan).Run();
+}
+
+}  // namespace msearch::daemon

@@ -1,0 +1,209 @@
+// The roles that work: monitor, task worker, embedding worker, and the embedding child.
+
+#include "base/log.h"
+#include "daemon/process.h"
+#include "embedding/model_packs.h"
+#include "ingest/embed.h"
+#include "ingest/prepare.h"
+#include "media/codec.h"
+#include "queue/worker.h"
+#include "storage/blob_store.h"
+#include "watch/monitor.h"
+
+namespace msearch::daemon {
+namespace {
+
+constexpr Milliseconds kGrace{8000};
+
+int CannotStart(const Error& error) {
+  LOG_ERROR("{}", error.message);
+  return kCannotStart;
+}
+
+// Another process may be making the same file right now; a disk may be full for a while.
+int TryAgain(const Error& error) {
+  LOG_ERROR("{}", error.message);
+  return error.code == Code::kCorrupt || error.code == Code::kUnsupported ? kCannotStart : 1;
+}
+
+Result<std::shared_ptr<queue::TaskQueue>> OpenQueue(const RoleProcess& process) {
+  queue::EmbeddedOptions options;
+  options.path = process.layout.queue;
+  return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenEmbeddedQueue(options)));
+}
+
+Result<std::shared_ptr<storage::BlobStore>> OpenBlobs(const RoleProcess& process) {
+  return std::shared_ptr<storage::BlobStore>(TRY(storage::OpenFileBlobStore(
+      process.layout.blobs, static_cast<uint64_t>(process.settings.Integer("blobs.bytes_max")))));
+}
+
+Milliseconds LeaseDuration(const RoleProcess& process) {
+  return Milliseconds(process.settings.Integer("queue.lease_seconds") * 1000);
+}
+
+embedding::ModelPacks Packs(const RoleProcess& process) {
+  return embedding::ModelPacks(
+      {process.layout.manifests, process.layout.models, process.settings.Text("model.runtime")});
+}
+
+// Reports travel as tasks: durable, and in order.
+class QueueReporter final : public watch::Reporter {
+ public:
+  explicit QueueReporter(std::shared_ptr<queue::TaskQueue> queue) : queue_(std::move(queue)) {}
+
+  Result<> Report(const watch::RootSpec& root, const std::vector<watch::Change>& changes) override {
+    // Long paths: a task's payload is bounded.
+    constexpr size_t kBytesMax = queue::kPayloadBytesMax / 4;
+    std::vector<queue::NewTask> tasks;
+    std::vector<watch::Change> part;
+    size_t bytes = 0;
+    for (const watch::Change& change : changes) {
+      part.push_back(change);
+      bytes += change.path.size() + change.old_path.size() + 150;
+      if (bytes < kBytesMax) continue;
+      tasks.push_back(ingest::ChangesTask(root, part));
+      part.clear();
+      bytes = 0;
+    }
+    if (!part.empty()) tasks.push_back(ingest::ChangesTask(root, part));
+    TRY(queue_->Enqueue(tasks));
+    return Ok{};
+  }
+
+  Result<> ScanEnded(const watch::RootSpec& root, const watch::RootStatus& status,
+                     bool complete) override {
+    TRY(queue_->Enqueue(ingest::ScanEndedTask(root, status, complete)));
+    return Ok{};
+  }
+
+ private:
+  const std::shared_ptr<queue::TaskQueue> queue_;
+};
+
+queue::Outcome HandleScan(watch::Monitor& monitor, const queue::TaskContext& task) {
+  queue::Outcome outcome;
+  outcome.status = [&]() -> Result<> {
+    const Json& payload = task.lease().task.payload;
+    const auto spec = TRY(watch::RootSpec::FromJson(payload.value("root", Json::object())));
+    TRY(monitor.Watch(spec));
+    if (spec.paused) return Ok{};
+    const bool full = GetBool(payload, "full").value_or(false);
+    const watch::RootStatus status = TRY(monitor.Scan(spec.name, full, task.stop_token()));
+    outcome.result = status.ToJson();
+    return Ok{};
+  }();
+  return outcome;
+}
+
+}  // namespace
+
+int RunMonitor(const RoleProcess& process, StopSignals& signals) {
+  auto queue = OpenQueue(process);
+  if (!queue.ok()) return TryAgain(queue.error());
+  QueueReporter reporter(*queue);
+  watch::MonitorOptions options;
+  options.database = process.layout.monitor;
+  options.settle = Milliseconds(process.settings.Integer("processes.file_monitor.settle_ms"));
+  auto opened = watch::Monitor::Open(options, &reporter);
+  if (!opened.ok()) return TryAgain(opened.error());
+  watch::Monitor& monitor = **opened;
+
+  queue::WorkerOptions worker;
+  worker.info = process.info;
+  worker.queues = {std::string(ingest::kScanQueue)};
+  worker.lease_duration = LeaseDuration(process);
+  worker.detail = [&] {
+    Json roots = Json::array();
+    for (const watch::RootStatus& status : monitor.Status()) roots.push_back(status.ToJson());
+    return Json{{"roots", roots}};
+  };
+  worker.handlers["scan"] = [&](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+    std::vector<queue::Outcome> outcomes;
+    for (const auto& task : tasks) outcomes.push_back(HandleScan(monitor, *task));
+    return outcomes;
+  };
+  worker.handlers["unwatch"] = [&](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+    std::vector<queue::Outcome> outcomes;
+    for (const auto& task : tasks) {
+      const std::string root = GetString(task->lease().task.payload, "root").value_or("");
+      Result<> done = monitor.Unwatch(root);
+      if (!done.ok() && done.code() == Code::kNotFound) done = Ok{};
+      outcomes.emplace_back().status = done;
+    }
+    return outcomes;
+  };
+  queue::RunWorker(**queue, worker, signals.token(), kGrace);
+  return 0;
+}
+
+int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
+  auto queue = OpenQueue(process);
+  if (!queue.ok()) return TryAgain(queue.error());
+  auto blobs = OpenBlobs(process);
+  if (!blobs.ok()) return TryAgain(blobs.error());
+  auto catalog = catalog::Catalog::OpenSqliteReadOnly(process.layout.catalog);
+  if (!catalog.ok()) return TryAgain(catalog.error());  // until the controller has made it
+
+  const Settings& settings = process.settings;
+  media::CodecLimits limits;
+  limits.memory_bytes_max =
+      static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
+  limits.timeout_ms = static_cast<int>(settings.Integer("processes.task_worker.file_timeout")) * 1000;
+  auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"}, limits);
+  ingest::PrepareOptions options;
+  options.picture_pixels_max =
+      static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max"));
+  auto known = [&](const Digest& hash, const std::string& model_key) {
+    return (*catalog)->HasContent(hash, std::string(ingest::kPreparation), model_key);
+  };
+
+  queue::WorkerOptions worker;
+  worker.info = process.info;
+  worker.queues = {std::string(ingest::kPrepareQueue)};
+  worker.batch_max = 4;
+  worker.lease_duration = LeaseDuration(process);
+  worker.handlers["prepare"] = ingest::PrepareHandler(*blobs, codec, known, options);
+  queue::RunWorker(**queue, worker, signals.token(), kGrace);
+  return 0;
+}
+
+int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
+  auto queue = OpenQueue(process);
+  if (!queue.ok()) return TryAgain(queue.error());
+  auto blobs = OpenBlobs(process);
+  if (!blobs.ok()) return TryAgain(blobs.error());
+
+  const Settings& settings = process.settings;
+  const embedding::ModelPacks packs = Packs(process);
+  embedding::ModelPacks::LoadOptions load;
+  load.device = settings.Text("processes.embedding_worker.device");
+  load.threads = static_cast<int>(settings.Integer("processes.embedding_worker.threads"));
+  auto model = std::make_shared<ingest::ModelHolder>(
+      [&](const std::string& name) { return packs.Load(name, load); },
+      Milliseconds(settings.Integer("processes.embedding_worker.idle_unload") * 1000));
+
+  queue::WorkerOptions worker;
+  worker.info = process.info;
+  worker.queues = {std::string(ingest::kEmbedQueue)};
+  worker.batch_max = static_cast<size_t>(settings.Integer("processes.embedding_worker.batch_size"));
+  worker.lease_duration = LeaseDuration(process);
+  worker.handlers["embed"] = ingest::EmbedHandler(*blobs, model);
+  worker.detail = [&] {
+    Json detail = model->Describe();
+    detail["device_requested"] = load.device;
+    return detail;
+  };
+  worker.idle = [&] { model->UnloadIfIdle(); };
+  queue::RunWorker(**queue, worker, signals.token(), kGrace);
+  return 0;
+}
+
+int RunEmbedderChild(const RoleProcess& process) {
+  embedding::ModelPacks::LoadOptions load;
+  load.device = process.settings.Text("processes.embedding_worker.device");
+  auto embedder = Packs(process).Load(process.arguments.model, load);
+  if (!embedder.ok()) return CannotStart(embedder.error());
+  return embedding::ServeEmbedder(std::move(*embedder));
+}
+
+}  // namespace msearch::daemon
