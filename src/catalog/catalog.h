@@ -29,11 +29,11 @@ struct Root {
   int64_t id = 0;
   std::string name;
   std::string path;
-  std::string origin = "api";   // "api" or "config"
+  std::string origin = "api";     // "api" or "config"
   Json options = Json::object();  // patterns and the like: watch::RootSpec without name and path
   bool paused = false;
-  std::string state;            // last told by the monitor: "scanning", "watching", ...
-  Json status = Json::object(); // watch::RootStatus as JSON
+  std::string state;             // last told by the monitor: "scanning", "watching", ...
+  Json status = Json::object();  // watch::RootStatus as JSON
   UnixMs created_at = 0;
 };
 
@@ -131,13 +131,13 @@ struct Commit {
 };
 
 struct CommitEffect {
-  Result<> status = Ok{};           // kStale; kNotFound when the file is gone, or a known hash isn't
+  Result<> status = Ok{};  // kStale; kNotFound when the file is gone, or a known hash isn't
   MediaId media = 0;
   bool content_new = false;
 };
 
 struct Filters {
-  std::vector<std::string> roots;   // names
+  std::vector<std::string> roots;  // names
   std::vector<std::string> types;
   std::string path_prefix;          // of the relative path
   std::optional<UnixMs> date_from;  // capture date, else modification date; inclusive
@@ -149,7 +149,7 @@ struct Filters {
 
 struct TextMatch {
   SegmentId segment = 0;
-  double score = 0;                 // BM25, higher is better
+  double score = 0;                 // in the manner of BM25, higher is better
   std::vector<std::string> fields;  // where: "name", "path", "label", "text"
   std::string snippet;              // of the text, around the words; empty when only names matched
 };
@@ -164,8 +164,8 @@ struct SegmentInfo {
   std::optional<uint32_t> page;
   std::string type;
   Digest hash;
-  Json attributes;                  // of the media
-  std::vector<Media::Path> paths;   // at least one; roots and prefix of the filters first
+  Json attributes;                 // of the media
+  std::vector<Media::Path> paths;  // at least one; roots and prefix of the filters first
 };
 
 // One entry of the change log, in commit order.
@@ -204,7 +204,8 @@ class Catalog {
   // kConflict for a name or path in use, or a path inside or around another root.
   virtual Result<Root> AddRoot(const Root& root) = 0;
   virtual Result<> UpdateRoot(const Root& root) = 0;  // options, paused, state, status; by name
-  virtual Result<> RemoveRoot(const std::string& name) = 0;  // and its files; media left without path go
+  virtual Result<> RemoveRoot(
+      const std::string& name) = 0;  // and its files; media left without path go
   virtual Result<Root> GetRoot(const std::string& name) const = 0;
   virtual Result<std::vector<Root>> Roots() const = 0;
   virtual Result<std::map<std::string, RootCounts>> CountsByRoot() const = 0;
@@ -228,14 +229,16 @@ class Catalog {
   // path has to be added.
   virtual Result<bool> HasContent(const Digest& hash, const std::string& preparation,
                                   const std::string& model_key) const = 0;
-  // Marks indexed files whose content lacks this preparation or model as pending. Returns how many.
+  // Marks indexed files whose content lacks this preparation or model (empty: any) as pending,
+  // without a new version. They stay searchable. Returns how many.
   virtual Result<int64_t> MarkOutdated(const std::string& preparation,
                                        const std::string& model_key) = 0;
 
   // Applies all in one transaction; each has its own effect. A file edited in place, whose media
   // has no other path, keeps its media id with the new content.
   virtual Result<std::vector<CommitEffect>> Apply(std::span<const Commit> commits) = 0;
-  // The file can't be indexed; fenced as a commit.
+  // The file can't be indexed; fenced as a commit. What was indexed of an older version of it
+  // disappears; of this version (a new model failed) it stays.
   virtual Result<> MarkFailed(FileId file, int64_t version, Token token, const Error& error,
                               int attempts) = 0;
   virtual Result<std::vector<FailureInfo>> Failures(const std::string& root, size_t offset,
@@ -249,27 +252,35 @@ class Catalog {
     size_t offset = 0;
     size_t limit = 50;
   };
+  // Newest first (capture date, else the oldest modification date of its files); without segments.
   virtual Result<std::vector<Media>> ListMedia(const MediaQuery& query, int64_t* total) const = 0;
+  // In the order of `ids`, without those that are gone. The filters only order the paths.
   virtual Result<std::vector<SegmentInfo>> GetSegments(std::span<const SegmentId> ids,
                                                        const Filters& filters) const = 0;
   virtual Result<std::vector<SegmentId>> SegmentsOf(MediaId media) const = 0;
   virtual Result<std::string> SegmentText(SegmentId id) const = 0;
   // All segments that pass; sorted.
   virtual Result<std::vector<SegmentId>> FilterSegments(const Filters& filters) const = 0;
-  // Words over names, paths, labels and texts; every word must occur (the last may be a prefix).
-  // Best first. Chinese, Japanese and Korean match as sequences of characters.
+  // Words over names, paths, labels and texts. Every word must occur, in any of them; the last may
+  // be a prefix where taking it as a whole word finds too little; "..." asks for a phrase; words
+  // that only connect (the, of) needn't occur. Chinese, Japanese and Korean match as sequences of
+  // characters. Names and paths belong to the first segment of a media; words may be spread over
+  // them and any other segment. Best first; of very common words only the names, the labels and
+  // the newest are ranked (about 2000 segments). No input is an error.
   virtual Result<std::vector<TextMatch>> SearchText(const std::string& words,
-                                                    const Filters& filters,
-                                                    size_t limit) const = 0;
+                                                    const Filters& filters, size_t limit) const = 0;
 
   // What changed for the index of this model after `position`, in order. A removed segment comes
-  // once as removed; one that was added and removed since needs not come at all. When
-  // `position` is older than what is remembered, everything is delivered and the caller starts
-  // from nothing (`restart`).
+  // once as removed; one that was added and removed since needs not come at all; an addition may
+  // come again. When `position` is older than what is remembered, or belongs to a later state (a
+  // backup was restored), `restart` is set and what comes is from the beginning: the caller drops
+  // everything, position included, before it takes it.
   virtual Result<std::vector<IndexChange>> ChangesFor(const std::string& model_key,
                                                       uint64_t position, size_t limit,
                                                       bool* restart) const = 0;
-  virtual Result<uint64_t> Position() const = 0;
+  // The position of the last change for this model (empty: for any): where a replica of its index
+  // that has everything stands, or beyond.
+  virtual Result<uint64_t> Position(const std::string& model_key = "") const = 0;
   virtual Result<int64_t> CountSegments(const std::string& model_key) const = 0;
   // Embeddings of other models than this one are deleted. Returns how many.
   virtual Result<int64_t> DropOtherModels(const std::string& model_key) = 0;

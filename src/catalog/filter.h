@@ -15,7 +15,7 @@ struct DatedMedia {
   UnixMs date = 0;
 };
 
-// Visible media that pass, in the order of their ids.
+// Visible media that pass, oldest first.
 Result<std::vector<DatedMedia>> PassingMedia(storage::Sqlite& db, const Filters& filters);
 // Their segments, sorted.
 Result<std::vector<SegmentId>> PassingSegments(storage::Sqlite& db, const Filters& filters);

@@ -154,7 +154,15 @@ Result<std::vector<IndexChange>> SqliteCatalog::ChangesFor(const std::string& mo
   return Read([&](Sqlite& db) { return ReadChanges(db, model_key, position, limit, restart); });
 }
 
-Result<uint64_t> SqliteCatalog::Position() const { return Read(LastPosition); }
+Result<uint64_t> SqliteCatalog::Position(const std::string& model_key) const {
+  return Read([&](Sqlite& db) -> Result<uint64_t> {
+    if (model_key.empty()) return LastPosition(db);
+    const auto last = TRY(db.QueryInt(
+        "SELECT max(position) FROM changes WHERE model_id=(SELECT id FROM models WHERE key=?)",
+        model_key));
+    return static_cast<uint64_t>(last.value_or(0));
+  });
+}
 
 Result<int64_t> SqliteCatalog::CountSegments(const std::string& model_key) const {
   return Read([&](Sqlite& db) -> Result<int64_t> {

@@ -62,7 +62,7 @@ class SqliteCatalog final : public Catalog {
 
   Result<std::vector<IndexChange>> ChangesFor(const std::string& model_key, uint64_t position,
                                               size_t limit, bool* restart) const override;
-  Result<uint64_t> Position() const override;
+  Result<uint64_t> Position(const std::string& model_key) const override;
   Result<int64_t> CountSegments(const std::string& model_key) const override;
   Result<int64_t> DropOtherModels(const std::string& model_key) override;
   Result<int64_t> PurgeOrphans(Milliseconds age) override;

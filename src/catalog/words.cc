@@ -17,6 +17,8 @@ namespace {
 
 constexpr size_t kTermBytesMax = 64;
 constexpr size_t kPhrasesMax = 16;
+// Shorter ones begin too many words to be worth reading.
+constexpr size_t kPrefixBytesMin = 3;
 constexpr size_t kPhraseTermsMax = 32;
 
 bool EndsWith(std::string_view text, std::string_view end) { return text.ends_with(end); }
@@ -258,7 +260,7 @@ TextQuery ParseTextQuery(std::string_view words) {
     PhraseReader reader{parts[i], quoted};
     reader.Read();
     const bool at_end = i + 1 == parts.size();
-    if (at_end && !reader.phrases.empty() && reader.last.size() >= 2) {
+    if (at_end && !reader.phrases.empty() && reader.last.size() >= kPrefixBytesMin) {
       reader.phrases.back().prefix = reader.last;
     }
     for (Phrase& phrase : reader.phrases) {

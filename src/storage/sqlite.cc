@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "storage/sqlite_functions.h"
+
 namespace msearch::storage {
 namespace {
 
@@ -98,6 +100,15 @@ Statement& Statement::BindNull(int index) {
   return *this;
 }
 
+Statement& Statement::BindPredicate(int index, const std::function<bool(int64_t)>* predicate) {
+  // SQLite hands the pointer back to the function as it is; nothing writes through it.
+  void* pointer = const_cast<std::function<bool(int64_t)>*>(predicate);
+  if (int status = sqlite3_bind_pointer(statement_, index, pointer, kPredicateType, nullptr)) {
+    bind_error_ = status;
+  }
+  return *this;
+}
+
 Result<bool> Statement::Step() {
   if (bind_error_ != 0) return MakeError(db_, bind_error_, "database: bind");
   const int status = sqlite3_step(statement_);
@@ -157,6 +168,9 @@ Result<std::unique_ptr<Sqlite>> Sqlite::Open(const std::string& path,
   }
   sqlite3_busy_timeout(db, options.busy_timeout_ms);
   std::unique_ptr<Sqlite> connection(new Sqlite(db));
+  if (const int registered = RegisterFunctions(db); registered != SQLITE_OK) {
+    return MakeError(db, registered, path);
+  }
   std::string pragmas =
       options.synchronous_full ? "PRAGMA synchronous=FULL;" : "PRAGMA synchronous=NORMAL;";
   pragmas +=

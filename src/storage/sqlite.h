@@ -45,6 +45,8 @@ class Statement {
   Statement& Bind(int index, const char* text) { return Bind(index, std::string_view(text)); }
   Statement& BindBlob(int index, std::string_view bytes);
   Statement& BindNull(int index);
+  // For passes(x, ?) in the SQL (sqlite_functions.h). The predicate must outlive the statement.
+  Statement& BindPredicate(int index, const std::function<bool(int64_t)>* predicate);
   template <typename T>
   Statement& Bind(int index, const std::optional<T>& value) {
     return value ? Bind(index, *value) : BindNull(index);
