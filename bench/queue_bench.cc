@@ -97,10 +97,11 @@ double QueueLoop(const std::string& path, const std::string& worker, int tasks, 
 }
 
 constexpr const char* kBareTable =
-    "PRAGMA wal_autocheckpoint=4000;"
+    "PRAGMA wal_autocheckpoint=16000;"
     "CREATE TABLE IF NOT EXISTS task(row INTEGER PRIMARY KEY, tail INTEGER, queue INTEGER,"
-    " state INTEGER, priority INTEGER, created_at INTEGER, available_at INTEGER, timeout INTEGER,"
-    " attempts INTEGER, started_at INTEGER, lease_until INTEGER, ended_at INTEGER, epoch INTEGER,"
+    " state INTEGER, due INTEGER, priority INTEGER, created_at INTEGER, available_at INTEGER, "
+    "timeout INTEGER,"
+    " attempts INTEGER, started_at INTEGER, epoch INTEGER,"
     " counter INTEGER, kind TEXT, worker TEXT, events TEXT, payload TEXT, result TEXT)";
 
 // The same columns, written as the queue writes them.
@@ -119,21 +120,22 @@ double BareLoop(const std::string& path, const std::string& worker, int tasks, i
     };
     each([&](int64_t row) {
       return db->Run(
-          "INSERT INTO task(row, tail, queue, state, priority, created_at, available_at, timeout,"
-          " attempts, kind, events, payload) VALUES(?1, ?2, 1, 0, 1, ?3, ?3, 600000, 0, 'noop', '',"
+          "INSERT INTO task(row, tail, queue, state, due, priority, created_at, available_at,"
+          " timeout, attempts, kind, events, payload) VALUES(?1, ?2, 1, 4, 1, 1, ?3, ?3, 600000, "
+          "0, 'noop', '',"
           " ?4)",
           row, RandomTail(), now, DumpJson(MakeTask(static_cast<int>(row)).payload));
     });
     each([&](int64_t row) {
       return db->Run(
-          "UPDATE task SET state = 3, started_at = ?2, lease_until = ?3, epoch = 0, counter = ?4,"
+          "UPDATE task SET state = 3, started_at = ?2, due = ?3, epoch = 0, counter = ?4,"
           " worker = ?5, events = events || ?6 WHERE row = ?1",
           row, now, now + 15000, row, worker,
           EventLine(EventKind::kStarted, Milliseconds(1), worker));
     });
     each([&](int64_t row) {
       return db->Run(
-          "UPDATE task SET state = 4, ended_at = ?2, lease_until = NULL, attempts = 1,"
+          "UPDATE task SET state = 2, due = ?2, attempts = 1,"
           " result = '{}', events = events || ?3 WHERE row = ?1",
           row, now, EventLine(EventKind::kFinished, Milliseconds(1)));
     });

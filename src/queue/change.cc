@@ -67,15 +67,15 @@ Result<Draft> CheckNewTask(const NewTask& task) {
 
 void Change::Count(int64_t queue, std::optional<State> from, std::optional<State> to) {
   if (to == State::kReady) became_ready_.insert(queue);
-  Tally add;
+  Rest add;
   if (from == State::kFailed) --add.failed;
   if (from == State::kCancelled) --add.cancelled;
   if (from == State::kFinished) ++add.forgotten;
   if (from == State::kStarted && to != State::kFinished) ++add.unfinished;
   if (to == State::kFailed) ++add.failed, ++add.failed_total;
   if (to == State::kCancelled) ++add.cancelled;
-  if (add == Tally()) return;
-  Tally& tally = tallies_[queue];
+  if (add == Rest()) return;
+  Rest& tally = tallies_[queue].rest;
   tally.unfinished += add.unfinished;
   tally.forgotten += add.forgotten;
   tally.failed += add.failed;
@@ -85,13 +85,18 @@ void Change::Count(int64_t queue, std::optional<State> from, std::optional<State
 
 Result<> Change::Flush() {
   for (const auto& [queue, tally] : tallies_) {
-    if (tally == Tally()) continue;
+    // Leases are written for the queue and, as fencing tokens, for all queues together.
+    if (tally.leases != 0) {
+      TRY(db_.Run("UPDATE tally SET leases = leases + ?2 WHERE id IN (0, ?1)", queue,
+                  tally.leases));
+    }
+    if (tally.rest == Rest()) continue;
     TRY(
-        db_.Run("UPDATE tally SET leases = leases + ?2, unfinished = unfinished + ?3,"
-                " forgotten = forgotten + ?4, failed = failed + ?5, cancelled = cancelled + ?6,"
-                " failed_total = failed_total + ?7 WHERE id = ?1",
-                queue, tally.leases, tally.unfinished, tally.forgotten, tally.failed,
-                tally.cancelled, tally.failed_total));
+        db_.Run("UPDATE tally SET unfinished = unfinished + ?2, forgotten = forgotten + ?3,"
+                " failed = failed + ?4, cancelled = cancelled + ?5,"
+                " failed_total = failed_total + ?6 WHERE id = ?1",
+                queue, tally.rest.unfinished, tally.rest.forgotten, tally.rest.failed,
+                tally.rest.cancelled, tally.rest.failed_total));
   }
   for (const int64_t queue : became_ready_) {
     work_topics_ |= WakeBoard::TopicOf(TRY(QueueName(queue)));

@@ -80,15 +80,18 @@ class Change {
   UnixMs now() const { return now_; }
 
  private:
-  // What to add to the row of a queue.
-  struct Tally {
-    int64_t leases = 0;
+  // What to add to the row of a queue: leases, and what is rarer.
+  struct Rest {
     int64_t unfinished = 0;
     int64_t forgotten = 0;
     int64_t failed = 0;
     int64_t cancelled = 0;
     int64_t failed_total = 0;
-    bool operator==(const Tally&) const = default;
+    bool operator==(const Rest&) const = default;
+  };
+  struct Tally {
+    int64_t leases = 0;
+    Rest rest;
   };
   // What an attempt adds to a task's counts, and why it ended.
   struct Verdict {

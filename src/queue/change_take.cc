@@ -40,10 +40,15 @@ Result<std::vector<Lease>> Change::Take(const std::string& queue, const LeaseReq
   const int64_t id = *number;
   int64_t leases_before = tallies_[id].leases;
   {
-    storage::Statement tally = TRY(db_.Prepare("SELECT paused, leases FROM tally WHERE id = ?1"));
+    storage::Statement tally = TRY(
+        db_.Prepare("SELECT own.paused, own.leases, every.epoch, every.leases"
+                    " FROM tally own CROSS JOIN tally every WHERE own.id = ?1 AND every.id = 0"));
     tally.With(id);
     if (!TRY(tally.Step()) || tally.Int(0) != 0) return leases;
     leases_before += tally.Int(1);
+    if (!last_token_) {
+      last_token_ = Token{static_cast<uint64_t>(tally.Int(2)), static_cast<uint64_t>(tally.Int(3))};
+    }
   }
   while (leases.size() < request.count_max) {
     const std::optional<Priority> turn =
@@ -70,14 +75,7 @@ Result<std::optional<Lease>> Change::TakeOne(int64_t queue, std::optional<Priori
     row = first.Int(0);
     lease.task = TRY(ReadTask(first));
   }
-  if (!last_token_) {
-    storage::Statement last =
-        TRY(db_.Prepare("SELECT epoch, leases FROM backend CROSS JOIN tally WHERE tally.id = 0"));
-    if (!TRY(last.Step())) return Error{Code::kCorrupt, "queue: its counters are missing"};
-    last_token_ = Token{static_cast<uint64_t>(last.Int(0)), static_cast<uint64_t>(last.Int(1))};
-  }
   ++last_token_->counter;
-  ++tallies_[0].leases;
   lease.token = *last_token_;
   lease.worker = request.worker;
   lease.task.worker = request.worker;

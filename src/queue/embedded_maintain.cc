@@ -43,7 +43,7 @@ Result<> EmbeddedQueue::Maintain(const Retention& retention) {
 
 Result<> EmbeddedQueue::RaiseEpoch(uint64_t epoch) {
   return Write([&](Change& change) {
-    return change.db().Run("UPDATE backend SET epoch = max(epoch, ?1)",
+    return change.db().Run("UPDATE tally SET epoch = max(epoch, ?1) WHERE id = 0",
                            static_cast<int64_t>(epoch));
   });
 }

@@ -69,7 +69,7 @@ Result<std::unique_ptr<TaskQueue>> EmbeddedQueue::Open(const EmbeddedOptions& op
   sqlite.synchronous_full = options.synchronous_full;
   auto writer = TRY(storage::Sqlite::Open(options.path, sqlite));
   // Checkpoints copy each page once however often it changed: rarer ones write less.
-  Result<> prepared = writer->Execute("PRAGMA wal_autocheckpoint=4000");
+  Result<> prepared = writer->Execute("PRAGMA wal_autocheckpoint=16000");
   if (prepared.ok()) prepared = writer->Migrate(EmbeddedMigrations());
   if (!prepared.ok()) {
     return Error{prepared.code(), "queue " + options.path + ": " + prepared.message()};

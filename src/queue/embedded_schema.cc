@@ -10,7 +10,8 @@
 // Counts are kept in `tally`, one row per queue, such that the usual life of a task touches them
 // only where it's leased, which has to count tokens anyway: of all leases, those that didn't end
 // as finished are counted, and the finished ones are the difference. What is queued or started is
-// counted in the index when asked. Row 0 counts the leases of all queues: fencing tokens.
+// counted in the index when asked. Row 0 has the
+// epoch and the count of the leases of all queues, which make the fencing tokens.
 #include "queue/embedded_schema.h"
 
 #include <array>
@@ -24,9 +25,8 @@ namespace {
 constexpr std::string_view kFirstSchema = R"sql(
 CREATE TABLE backend(
   id INTEGER PRIMARY KEY CHECK (id = 1),
-  state_id TEXT NOT NULL,
-  epoch INTEGER NOT NULL);
-INSERT INTO backend VALUES(1, lower(hex(randomblob(16))), 0);
+  state_id TEXT NOT NULL);
+INSERT INTO backend VALUES(1, lower(hex(randomblob(16))));
 
 CREATE TABLE tally(
   id INTEGER PRIMARY KEY,
@@ -37,7 +37,8 @@ CREATE TABLE tally(
   forgotten INTEGER NOT NULL DEFAULT 0,
   failed INTEGER NOT NULL DEFAULT 0,
   cancelled INTEGER NOT NULL DEFAULT 0,
-  failed_total INTEGER NOT NULL DEFAULT 0);
+  failed_total INTEGER NOT NULL DEFAULT 0,
+  epoch INTEGER NOT NULL DEFAULT 0);
 INSERT INTO tally(id, name) VALUES(0, '');
 
 CREATE TABLE task(
