@@ -130,10 +130,16 @@ std::string Text(const Json& object, std::string_view key) {
 
 int64_t Number(const Json& object, std::string_view key) { return GetInt(object, key).value_or(0); }
 
+const Json& Field(const Json& object, const char* key) {
+  static const Json kNull;
+  auto found = object.find(key);
+  return found != object.end() ? *found : kNull;
+}
+
 const Json& List(const Json& object, const char* key) {
   static const Json kEmpty = Json::array();
-  auto found = object.find(key);
-  return found != object.end() && found->is_array() ? *found : kEmpty;
+  const Json& field = Field(object, key);
+  return field.is_array() ? field : kEmpty;
 }
 
 }  // namespace msearch::cli

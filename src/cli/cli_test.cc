@@ -315,6 +315,40 @@ TEST_F(CliTest, AnotherServersAnswerIsNotMistaken) {
   EXPECT_THAT(error_, HasSubstr("not the answer of an msearch server"));
 }
 
+TEST_F(CliTest, StrangeAnswersDoNotCrash) {
+  for (const Json& strange :
+       {Json{{"roots", {1, "x", nullptr}},
+             {"tasks", {2}},
+             {"hits", {3}},
+             {"models", {Json::array()}}},
+        Json{{"roots", 5}, {"tasks", "x"}, {"hits", nullptr}, {"models", 1}}, Json::object()}) {
+    std::vector<net::Route> routes;
+    for (const char* method : {"GET", "POST", "DELETE"}) {
+      net::Route route;
+      route.method = method;
+      route.pattern = "/{rest...}";
+      route.handle = [strange](const net::Request&) { return Answer(strange); };
+      routes.push_back(std::move(route));
+    }
+    auto other = net::HttpServer::Start({}, routes);
+    ASSERT_TRUE(other.ok());
+    setenv("MSEARCH_SERVER", ("127.0.0.1:" + std::to_string((*other)->port())).c_str(), 1);
+    for (const std::vector<std::string>& command :
+         std::vector<std::vector<std::string>>{{"root", "list"},
+                                               {"root", "remove", "a"},
+                                               {"search", "a"},
+                                               {"index", "status"},
+                                               {"task", "list"},
+                                               {"task", "show", "a"},
+                                               {"task", "stats"},
+                                               {"model", "list"},
+                                               {"model", "use", "a"},
+                                               {"root", "add", "/a"}}) {
+      EXPECT_EQ(Run(command), kExitOk) << command[0] << " " << error_;
+    }
+  }
+}
+
 TEST_F(CliTest, TokenComesFromFlagOrEnvironment) {
   server_->token = "secret";
   EXPECT_EQ(Run({"root", "list"}), kExitDenied);

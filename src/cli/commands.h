@@ -46,6 +46,8 @@ void AddDoctorCommand(CLI::App& app, Session& session);
 // Look-ups for printing; empty or 0 when absent.
 std::string Text(const Json& object, std::string_view key);
 int64_t Number(const Json& object, std::string_view key);
+// Null when absent.
+const Json& Field(const Json& object, const char* key);
 // An array, empty when absent.
 const Json& List(const Json& object, const char* key);
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cli/commands.h"
 
 namespace msearch::cli {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 
 #include "base/log.h"
@@ -94,7 +95,7 @@ void PrintStatus(Session& session, const Json& status) {
                {eta ? FormatDuration(*eta) : ""}});
   };
   for (const Json& root : List(status, "roots")) {
-    add(Text(root, "name"), Text(root, "state"), root.value("counts", Json::object()), root);
+    add(Text(root, "name"), Text(root, "state"), Field(root, "counts"), root);
   }
   add("total", GetBool(status, "idle").value_or(false) ? "idle" : "working", status, status);
   table.Print(session.terminal);

@@ -14,7 +14,7 @@ Color StateColor(const std::string& state) {
 void PrintRoots(Session& session, const Json& answer) {
   Table table({"NAME", "STATE", ">FILES", ">INDEXED", ">PENDING", ">FAILED", "PATH"});
   for (const Json& root : List(answer, "roots")) {
-    const Json counts = root.value("counts", Json::object());
+    const Json& counts = Field(root, "counts");
     const int64_t failed = Number(counts, "failed");
     std::string state = Text(root, "state");
     const Color color = StateColor(state);
@@ -36,7 +36,9 @@ void PrintRoots(Session& session, const Json& answer) {
 
 Result<int> AddRoot(Session& session, const std::string& path, const std::string& name) {
   // The server has another working directory.
-  std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+  std::error_code error;
+  std::string absolute = std::filesystem::absolute(path, error).lexically_normal().string();
+  if (error) return Error{Code::kInvalid, path + ": " + error.message()};
   if (absolute.size() > 1 && absolute.ends_with('/')) absolute.pop_back();
   Json body{{"path", absolute}};
   if (!name.empty()) body["name"] = name;

@@ -75,7 +75,7 @@ void PrintHits(Session& session, const Json& answer, int64_t offset) {
   int64_t rank = offset;
   Json media;
   for (const Json& hit : List(answer, "hits")) {
-    const Json id = hit.value("media_id", Json());
+    const Json& id = Field(hit, "media_id");
     const bool moment_of_same = id == media && !id.is_null();
     if (!moment_of_same) ++rank;
     media = id;

@@ -61,10 +61,9 @@ Parameters QueryOf(const TaskOptions& options) {
 
 // What is worth saying about a task in one line.
 std::string RemarkOf(const Json& task) {
-  if (auto error = task.find("error"); error != task.end()) {
-    return error->is_string() ? error->get<std::string>() : Text(*error, "message");
-  }
-  return Text(task, "message");
+  const Json& error = Field(task, "error");
+  if (error.is_string()) return error.get<std::string>();
+  return error.is_object() ? Text(error, "message") : Text(task, "message");
 }
 
 Result<int> ListTasks(Session& session, const TaskOptions& options) {
@@ -116,7 +115,7 @@ Result<int> ShowTask(Session& session, const std::string& id) {
   session.terminal.Print("");
   Table events({"AT", "WHAT", "WORKER", "DETAIL"});
   for (const Json& event : List(task, "events")) {
-    const Json detail = event.value("detail", Json());
+    const Json& detail = Field(event, "detail");
     events.Add({{Text(event, "at")},
                 {Text(event, "what")},
                 {Text(event, "worker")},

@@ -60,9 +60,11 @@ std::vector<std::string> Router::Arguments(const Entry& entry,
 
 Router::Match Router::Find(std::string_view method, const std::vector<std::string>& parts) const {
   std::set<std::string> allowed;
+  bool rest_only = true;
   for (const Entry& entry : entries_) {
-    if (entry.has_rest() && !allowed.empty()) break;
+    if (entry.has_rest() && !rest_only) break;
     if (!Fits(entry, parts)) continue;
+    rest_only &= entry.has_rest();
     if (entry.route.method == method) return {&entry.route, Arguments(entry, parts), {}};
     allowed.insert(entry.route.method);
     if (entry.route.method == "GET") allowed.insert("HEAD");

@@ -58,6 +58,14 @@ TEST_F(RouterTest, CatchAllTakesTheRest) {
   EXPECT_EQ(Find("GET", {"files", "r"}).route->pattern, "/files/{root}/{rest...}");
 }
 
+TEST_F(RouterTest, CatchAllsOfSeveralMethodsStandSideBySide) {
+  Router router({At("GET", "/{rest...}"), At("POST", "/{rest...}"), At("PUT", "/a/{rest...}")});
+  EXPECT_EQ(router.Find("GET", {"a"}).route->method, "GET");
+  EXPECT_EQ(router.Find("POST", {"a"}).route->method, "POST");
+  EXPECT_EQ(router.Find("PUT", {"a", "b"}).route->method, "PUT");
+  EXPECT_EQ(router.Find("DELETE", {"a", "b"}).allow, "GET, HEAD, POST, PUT");
+}
+
 TEST_F(RouterTest, NameDoesNotMatchNothing) {
   EXPECT_EQ(Find("POST", {"api", "tasks", "", "retry"}).route, nullptr);
 }
