@@ -1,15 +1,17 @@
-#include <string>
-#include <vector>
-
+#include "cli/cli.h"
 #include "daemon/commands.h"
 
 int main(int argc, char** argv) {
-  std::vector<std::string> arguments(argv + 1, argv + argc);
-  const std::string command = arguments.empty() ? "" : arguments[0];
-  if (!arguments.empty()) arguments.erase(arguments.begin());
-  if (command == "role") return msearch::daemon::RoleCommand(arguments);
-  if (command == "run") return msearch::daemon::RunCommand(arguments);
-  if (command == "service") return msearch::daemon::ServiceCommand(arguments);
-  if (command == "config") return msearch::daemon::ConfigCommand(arguments);
-  return 2;
+  using namespace msearch;
+  cli::Program program;
+  program.version = daemon::Version();
+  program.commands = {
+      {"run", "Run in the foreground: both, controller or compute", daemon::RunCommand},
+      {"service", "Start, stop, restart, status: run in the background", daemon::ServiceCommand},
+      {"config", "Show every setting and where it comes from", daemon::ConfigCommand},
+      {"role", "", daemon::RoleCommand},
+  };
+  program.pull = daemon::PullModel;
+  program.local_checks = daemon::LocalChecks;
+  return cli::Main(argc, argv, program);
 }

@@ -286,8 +286,9 @@ int ServiceCommand(const std::vector<std::string>& arguments) {
   const std::string action = parsed->words.empty() ? "" : parsed->words[0];
   const std::string what = parsed->words.size() > 1 ? parsed->words[1] : "all";
   if (parsed->others.contains("--help") || action.empty()) {
-    std::printf("msearch service start|stop|restart|status [all|controller|compute]: "
-                "run in the background\n");
+    std::printf(
+        "msearch service start|stop|restart|status [all|controller|compute]: "
+        "run in the background\n");
     PrintFlags();
     return action.empty() && !parsed->others.contains("--help") ? kUsage : 0;
   }
@@ -315,7 +316,8 @@ int ConfigCommand(const std::vector<std::string>& arguments) {
   if (!parsed.ok()) return Complain(parsed.error(), kUsage);
   const bool show = parsed->words.size() == 1 && parsed->words[0] == "show";
   if (parsed->others.contains("--help") || !show) {
-    std::printf("msearch config show [--json|--markdown]: every setting, and where it comes from\n");
+    std::printf(
+        "msearch config show [--json|--markdown]: every setting, and where it comes from\n");
     return parsed->others.contains("--help") ? 0 : kUsage;
   }
   if (parsed->others.contains("--markdown")) {
@@ -340,7 +342,8 @@ int ConfigCommand(const std::vector<std::string>& arguments) {
 }
 
 int RoleCommand(const std::vector<std::string>& arguments) {
-  if (arguments.empty()) return Complain({Code::kInvalid, "role: started by msearch itself"}, kUsage);
+  if (arguments.empty())
+    return Complain({Code::kInvalid, "role: started by msearch itself"}, kUsage);
   RoleArguments role;
   role.role = arguments[0];
   for (size_t i = 1; i + 1 < arguments.size(); i += 2) {

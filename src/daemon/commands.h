@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/cli.h"
 
 namespace msearch::daemon {
 
@@ -14,5 +15,10 @@ int RunCommand(const std::vector<std::string>& arguments);
 int ServiceCommand(const std::vector<std::string>& arguments);
 int ConfigCommand(const std::vector<std::string>& arguments);
 int RoleCommand(const std::vector<std::string>& arguments);
+
+// What the command line needs of this machine: getting a model pack, and looking for trouble.
+std::string Version();
+Result<> PullModel(const cli::PullRequest& request);
+std::vector<cli::Check> LocalChecks();
 
 }  // namespace msearch::daemon

@@ -34,7 +34,8 @@ class Engines {
     if (embedder_ == nullptr || key_ != active->model.key) {
       embedding::RemoteEmbedderOptions options;
       options.child_arguments = child_arguments_;
-      options.child_arguments.insert(options.child_arguments.end(), {"--model", active->model.name});
+      options.child_arguments.insert(options.child_arguments.end(),
+                                     {"--model", active->model.name});
       options.info = active->model;
       options.idle_seconds = idle_seconds_;
       embedder_ = embedding::MakeRemoteEmbedder(std::move(options));
@@ -217,7 +218,8 @@ int RunController(const RoleProcess& process, StopSignals& signals) {
   Controller controller;
   Result<> started = OpenStores(process, &controller);
   if (started.ok()) started = controller.library->Start();
-  if (started.ok()) started = controller.library->SyncConfiguredRoots(ConfiguredRoots(process.settings));
+  if (started.ok())
+    started = controller.library->SyncConfiguredRoots(ConfiguredRoots(process.settings));
   if (started.ok()) started = Serve(process, &controller);
   if (!started.ok()) {
     LOG_ERROR("{}", started.message());

@@ -9,10 +9,10 @@
 namespace msearch::daemon {
 
 struct Layout {
-  std::string data;         // absolute
-  std::string catalog;      // catalog.db
-  std::string queue;        // queue.db
-  std::string monitor;      // monitor.db
+  std::string data;     // absolute
+  std::string catalog;  // catalog.db
+  std::string queue;    // queue.db
+  std::string monitor;  // monitor.db
   std::string blobs;
   std::string index;
   std::string thumbnails;
@@ -20,9 +20,9 @@ struct Layout {
   std::string builds;
   std::string models;
   std::string logs;
-  std::string run;          // lock, process id, address, settings of the running server
-  std::string manifests;    // model packs that ship with the program
-  std::string web;          // the built page; empty when there is none
+  std::string run;        // lock, process id, address, settings of the running server
+  std::string manifests;  // model packs that ship with the program
+  std::string web;        // the built page; empty when there is none
 
   static Layout Of(const Settings& settings);
   // kPermission, kExhausted, ...: naming the folder.

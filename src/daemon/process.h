@@ -34,9 +34,9 @@ struct RoleArguments {
   std::string role;
   std::string settings_file;
   int number = 0;
-  int ready_fd = -1;       // controller: where to write the port when it serves
-  int port = -1;           // controller: the port it had before, when it starts again
-  std::string model;       // embedder child
+  int ready_fd = -1;  // controller: where to write the port when it serves
+  int port = -1;      // controller: the port it had before, when it starts again
+  std::string model;  // embedder child
 };
 
 struct RoleProcess {

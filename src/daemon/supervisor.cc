@@ -142,8 +142,13 @@ class Supervisor {
   }
 
   void Start(Role* role) {
-    std::vector<std::string> arguments{ProgramPath(), "role", role->name, "--settings",
-                                       settings_file_, "--number", std::to_string(role->number)};
+    std::vector<std::string> arguments{ProgramPath(),
+                                       "role",
+                                       role->name,
+                                       "--settings",
+                                       settings_file_,
+                                       "--number",
+                                       std::to_string(role->number)};
     std::array<int, 2> pipe_ends{-1, -1};
     if (role->name == "controller") {
       if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0) return;
@@ -219,8 +224,8 @@ class Supervisor {
     const bool first = !ready_;
     ready_ = true;
     const std::string host = settings_.Text("server.host");
-    const std::string address =
-        fmt::format("http://{}:{}", host.find(':') != std::string::npos ? "[" + host + "]" : host, port_);
+    const std::string address = fmt::format(
+        "http://{}:{}", host.find(':') != std::string::npos ? "[" + host + "]" : host, port_);
     Result<> written = WriteFileAtomically(layout_.run + "/address", address + "\n");
     if (!written.ok()) LOG_WARNING("{}", written.message());
     if (!first) return;
@@ -290,7 +295,8 @@ class Supervisor {
   }
 
   bool AllGone() const {
-    return std::none_of(roles_.begin(), roles_.end(), [](const Role& role) { return role.pid > 0; });
+    return std::none_of(roles_.begin(), roles_.end(),
+                        [](const Role& role) { return role.pid > 0; });
   }
 
   void Beat() {

@@ -148,7 +148,8 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   media::CodecLimits limits;
   limits.memory_bytes_max =
       static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
-  limits.timeout_ms = static_cast<int>(settings.Integer("processes.task_worker.file_timeout")) * 1000;
+  limits.timeout_ms =
+      static_cast<int>(settings.Integer("processes.task_worker.file_timeout")) * 1000;
   auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"}, limits);
   ingest::PrepareOptions options;
   options.picture_pixels_max =

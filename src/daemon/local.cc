@@ -1,0 +1,86 @@
+// What the command line does on this machine without a server.
+
+#include <sys/statvfs.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "daemon/commands.h"
+#include "daemon/layout.h"
+#include "embedding/model_packs.h"
+
+namespace msearch::daemon {
+namespace {
+
+Result<Settings> LoadSettings(const std::string& config, const std::string& data) {
+  Settings::Source source;
+  source.environment = ProcessEnvironment();
+  source.config = config;
+  if (auto found = source.environment.find("MSEARCH_CONFIG");
+      config.empty() && found != source.environment.end()) {
+    source.config = found->second;
+  }
+  if (!data.empty()) source.flags["--data"] = data;
+  return Settings::Load(source);
+}
+
+}  // namespace
+
+std::string Version() { return std::string(kVersion); }
+
+Result<> PullModel(const cli::PullRequest& request) {
+  const Settings settings = TRY(LoadSettings(request.config, request.data));
+  const Layout layout = Layout::Of(settings);
+  std::error_code error;
+  std::filesystem::create_directories(layout.models, error);
+  if (error) return Error{Code::kUnavailable, layout.models + ": " + error.message()};
+  const embedding::ModelPacks packs(
+      {layout.manifests, layout.models, settings.Text("model.runtime")});
+  return packs.Pull(
+      request.model, request.source,
+      [&](const embedding::PullProgress& progress) {
+        if (!request.progress) return;
+        request.progress(
+            {progress.file, progress.stage, progress.bytes_done, progress.bytes_total});
+      },
+      request.stop);
+}
+
+std::vector<cli::Check> LocalChecks() {
+  std::vector<cli::Check> checks;
+  auto settings = LoadSettings("", "");
+  if (!settings.ok()) {
+    checks.push_back({"settings", false, settings.message(), "msearch config show"});
+    return checks;
+  }
+  checks.push_back({"settings", true,
+                    settings->file().empty() ? "defaults and environment" : settings->file(), ""});
+  const Layout layout = Layout::Of(*settings);
+  checks.push_back({"model packs", !layout.manifests.empty(),
+                    layout.manifests.empty() ? "no manifests beside the program" : layout.manifests,
+                    "install share/msearch/models"});
+  checks.push_back({"page", !layout.web.empty(),
+                    layout.web.empty() ? "no page beside the program" : layout.web,
+                    "install share/msearch/web"});
+  const std::string runtime = settings->Text("model.runtime").empty()
+                                  ? ProgramDirectory() + "/lib/libonnxruntime.so.1"
+                                  : settings->Text("model.runtime");
+  std::error_code error;
+  const bool there = std::filesystem::exists(runtime, error);
+  checks.push_back({"ONNX Runtime", there, there ? runtime : runtime + ": not there",
+                    "set model.runtime, or install it where the system looks for libraries"});
+  std::string folder = layout.data;
+  while (!std::filesystem::exists(folder, error) && folder.size() > 1) {
+    folder = std::filesystem::path(folder).parent_path().string();
+  }
+  struct statvfs disk {};
+  if (statvfs(folder.c_str(), &disk) == 0) {
+    const uint64_t free_mib = (uint64_t{disk.f_bavail} * disk.f_frsize) >> 20;
+    checks.push_back({"disk space for " + layout.data, free_mib > 1024,
+                      fmt::format("{} MiB free", free_mib), "make room, or set data.directory"});
+  }
+  return checks;
+}
+
+}  // namespace msearch::daemon
