@@ -38,14 +38,13 @@ std::vector<T> Values(std::string_view bytes) {
   return out;
 }
 
-Result<> ReadQuantisation(const FlatTable& table, TfliteTensor& tensor) {
-  // Channels of real models; bounds what tables that share one long vector can make us allocate.
-  constexpr size_t kScalesMax = 1 << 16;
+// `scales_left`: how many more scales a file of this size can hold, if no two tensors share them.
+Result<> ReadQuantisation(const FlatTable& table, TfliteTensor& tensor, size_t& scales_left) {
   const std::string_view scales = table.Bytes(2, sizeof(float));
   const std::string_view zeros = table.Bytes(3, sizeof(int64_t));
-  if (scales.size() / sizeof(float) > kScalesMax || zeros.size() / sizeof(int64_t) > kScalesMax) {
-    return Broken("too many scales");
-  }
+  const size_t count = std::max(scales.size() / sizeof(float), zeros.size() / sizeof(int64_t));
+  if (count > scales_left) return Broken("too many scales");
+  scales_left -= count;
   tensor.scales = Values<float>(scales);
   tensor.zeros = Values<int64_t>(zeros);
   tensor.axis = table.Scalar<int32_t>(6, 0);
@@ -61,7 +60,8 @@ Result<> ReadQuantisation(const FlatTable& table, TfliteTensor& tensor) {
   return Ok{};
 }
 
-Result<TfliteTensor> ReadTensor(const FlatTable& table, const std::vector<FlatTable>& buffers) {
+Result<TfliteTensor> ReadTensor(const FlatTable& table, const std::vector<FlatTable>& buffers,
+                                size_t& scales_left) {
   TfliteTensor tensor;
   tensor.name = std::string(table.Bytes(3).substr(0, 200));
   tensor.shape = table.Ints(0, kDimensionsMax);
@@ -80,7 +80,7 @@ Result<TfliteTensor> ReadTensor(const FlatTable& table, const std::vector<FlatTa
        tensor.data.size() != static_cast<uint64_t>(elements) * element_bytes)) {
     return Broken("tensor " + tensor.name + " has data of another size");
   }
-  TRY(ReadQuantisation(table.Table(4), tensor));
+  TRY(ReadQuantisation(table.Table(4), tensor, scales_left));
   return tensor;
 }
 
@@ -156,8 +156,9 @@ Result<TfliteModel> ReadTflite(std::string_view bytes) {
   if (graphs.size() != 1) return Broken("not exactly one graph");
 
   TfliteModel model;
+  size_t scales_left = bytes.size() / sizeof(float);
   for (const FlatTable& table : graphs[0].Tables(0, kTablesMax)) {
-    model.tensors.push_back(TRY(ReadTensor(table, buffers)));
+    model.tensors.push_back(TRY(ReadTensor(table, buffers, scales_left)));
   }
   for (const FlatTable& table : graphs[0].Tables(3, kTablesMax)) {
     model.ops.push_back(TRY(ReadOp(table, codes, model.tensors.size())));

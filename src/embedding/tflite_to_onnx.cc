@@ -30,7 +30,8 @@ enum Op : int32_t {
   kQuantize = 114,
 };
 
-constexpr int8_t kFloat32 = 0, kInt32 = 2, kInt8 = 9;
+constexpr int8_t kInt32 = 2, kInt8 = 9;
+constexpr size_t kWeightsBytesMax = size_t{1} << 30;
 
 Error Unsupported(const std::string& what) {
   return {Code::kUnsupported, "TFLite model: " + what + " can't be converted"};
@@ -232,6 +233,10 @@ class Converter {
     const std::vector<int8_t> bytes =
         shape.size() == 4 ? ToChannelsFirst<int8_t>(tensor.data, tensor.shape)
                           : std::vector<int8_t>(tensor.data.begin(), tensor.data.end());
+    weights_bytes_ += bytes.size();
+    if (weights_bytes_ > kWeightsBytesMax) {
+      return Error{Code::kTooLarge, "TFLite model: more than 1 GiB of weights"};
+    }
     const auto channels = static_cast<size_t>(shape[0]);
     std::vector<float> scales = tensor.scales;
     scales.resize(channels, scales[0]);
@@ -345,6 +350,7 @@ class Converter {
   OnnxWriter writer_;
   std::map<int32_t, std::string> names_;  // of the ONNX value that stands for a tensor
   int64_t features_channels_ = 0;         // set once the pooled layer was met
+  size_t weights_bytes_ = 0;              // operators may share a tensor, here each has its own
   int next_ = 0;
 };
 
