@@ -307,8 +307,8 @@ std::string Snippet(const TextQuery& query, std::string_view text, size_t bytes_
   const size_t from = std::min(CutAfter(text, begin > spare ? begin - spare : 0), begin);
   const size_t to = std::max(CutBefore(text, from + bytes_max), std::min(end, from + bytes_max));
   const size_t whole = TruncateUtf8(text, to).size();
-  return (from > 0 ? "… " : "") + OneLine(text.substr(from, whole - from)) +
-         (whole < text.size() ? " …" : "");
+  const std::string cut = OneLine(text.substr(from, whole - from));
+  return (from > 0 ? "… " : "") + SanitizeUtf8(cut) + (whole < text.size() ? " …" : "");
 }
 
 }  // namespace msearch::catalog

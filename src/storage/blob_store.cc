@@ -32,7 +32,13 @@ class FileBlobStore final : public BlobStore {
       : directory_(std::move(directory)), bytes_max_(bytes_max) {}
 
   Result<std::string> Put(std::string_view bytes) override {
-    if (this->bytes() + bytes.size() > bytes_max_) {
+    const uint64_t size = bytes.size() + sizeof(uint64_t);
+    if (size > bytes_max_) {
+      return Error{Code::kTooLarge, "blobs: " + std::to_string(bytes.size()) +
+                                        " bytes at once are more than the budget of " +
+                                        std::to_string(bytes_max_)};
+    }
+    if (this->bytes() + size > bytes_max_) {
       return Error{Code::kExhausted,
                    "blobs: the budget of " + std::to_string(bytes_max_) + " bytes is used up"};
     }
@@ -46,7 +52,7 @@ class FileBlobStore final : public BlobStore {
       unlink(path.c_str());
       return Error{written.code(), "blobs: " + written.message()};
     }
-    bytes_ += bytes.size();
+    bytes_ += size;
     return id;
   }
 
@@ -77,12 +83,11 @@ class FileBlobStore final : public BlobStore {
     const auto now = steady_clock::now();
     if (now - listed_at_ > std::chrono::seconds(1)) {
       uint64_t total = 0;
-      std::error_code error;
-      for (const auto& entry : fs::directory_iterator(directory_, error)) {
+      (void)ForEachFile([&](const fs::directory_entry& entry) {
         std::error_code gone;
         const uint64_t size = entry.file_size(gone);
         if (!gone) total += size;
-      }
+      });
       bytes_ = total;
       listed_at_ = now;
     }
@@ -93,13 +98,13 @@ class FileBlobStore final : public BlobStore {
 
   Result<int> RemoveOlderThan(Milliseconds age) override {
     int removed = 0;
-    std::error_code error;
     const auto limit = fs::file_time_type::clock::now() - age;
-    for (const auto& entry : fs::directory_iterator(directory_, error)) {
+    TRY(ForEachFile([&](const fs::directory_entry& entry) {
       std::error_code gone;
       if (entry.last_write_time(gone) < limit && !gone && fs::remove(entry.path(), gone)) ++removed;
-    }
-    if (error) return Error{Code::kUnavailable, directory_ + ": " + error.message()};
+    }));
+    std::lock_guard lock(mutex_);
+    listed_at_ = {};  // the size is counted anew when it's next asked for
     return removed;
   }
 
@@ -119,6 +124,16 @@ class FileBlobStore final : public BlobStore {
     }
     return sum;
   }
+  // The iterator throws from its increment unless told not to.
+  template <typename Each>
+  Result<> ForEachFile(Each&& each) const {
+    std::error_code error;
+    fs::directory_iterator entry(directory_, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) each(*entry);
+    if (error) return Error{Code::kUnavailable, directory_ + ": " + error.message()};
+    return Ok{};
+  }
+
   static bool Valid(const std::string& id) { return id.size() == 32 && HexDecode(id).has_value(); }
   std::string Path(const std::string& id) const { return directory_ + "/" + id; }
 

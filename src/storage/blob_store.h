@@ -17,7 +17,8 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
   // Stores the bytes and gives the id to fetch them by. kExhausted when the budget or the disk is
-  // full. Every Put gives an id of its own, so one Remove belongs to each.
+  // full; kTooLarge for what would not even fit when it's empty. Every Put gives an id of its own,
+  // so one Remove belongs to each.
   virtual Result<std::string> Put(std::string_view bytes) = 0;
   // kNotFound when it expired, was removed or lost: the step that made it has to run again.
   virtual Result<std::string> Get(const std::string& id) const = 0;
