@@ -59,6 +59,11 @@ Result<Draft> CheckNewTask(const NewTask& task) {
   if (task.unique_key.size() > kKeyBytesMax || task.parent.size() > kNameBytesMax) {
     return Error{Code::kTooLarge, "task " + task.kind + ": unique key or parent is too long"};
   }
+  const NewTask::DeadLetter& letter = task.dead_letter;
+  if (!letter.queue.empty() && (!IsQueueName(letter.queue) || letter.kind.empty() ||
+                                letter.kind.size() > kNameBytesMax)) {
+    return Error{Code::kInvalid, "task " + task.kind + ": its dead letter has no queue or kind"};
+  }
   if (task.after.size() > kFollowedMax) {
     return Error{Code::kTooLarge, "task " + task.kind + ": follows more than 1000 tasks"};
   }
@@ -158,6 +163,7 @@ Result<Change::Followed> Change::LookAtFollowed(const std::vector<TaskId>& after
   std::sort(followed.open_rows.begin(), followed.open_rows.end());
   followed.open_rows.erase(std::unique(followed.open_rows.begin(), followed.open_rows.end()),
                            followed.open_rows.end());
+  if (followed.obstacle) followed.open_rows.clear();
   followed.blockers = static_cast<int>(followed.open_rows.size());
   return followed;
 }
@@ -185,6 +191,7 @@ Result<TaskId> Change::Add(const Draft& draft) {
     TRY(db_.Run("INSERT INTO follows(task, dependent) VALUES(?1, ?2)", row, key.row));
     TRY(db_.Run("UPDATE task SET followed = 1 WHERE row = ?1", row));
   }
+  if (followed.obstacle && !task.dead_letter.queue.empty()) TRY(LeaveDeadLetter(key.row));
   return EncodeTaskId(key);
 }
 
@@ -206,16 +213,19 @@ Result<> Change::Insert(const Draft& draft, const TaskKey& key, int64_t queue,
   if (state == State::kFailed) due = now_;
   const std::string follows = Join(task.after, " ");
   const std::string policy = PackPolicy(task.retry);
+  const NewTask::DeadLetter& letter = task.dead_letter;
+  const std::string dead_letter = letter.queue.empty() ? "" : letter.queue + " " + letter.kind;
   const auto text = [](const std::string& value) { return UnlessEmpty(value); };
   TRY(db_.Run(
       "INSERT INTO task(row, tail, queue, state, due, priority, created_at, available_at, timeout,"
-      " blockers, kind, unique_key, parent, follows, policy, reason, error, events,"
-      " payload) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
+      " blockers, kind, unique_key, parent, follows, policy, reason, error, events, payload,"
+      " dead_letter)"
+      " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
       key.row, key.tail, queue, static_cast<int>(state), due, static_cast<int>(task.priority), now_,
       now_ + delay, task.timeout.count(), followed.blockers, task.kind, text(task.unique_key),
       text(task.parent), text(follows), text(policy),
       followed.obstacle ? std::optional<std::string_view>("dependency") : std::nullopt, error,
-      events, draft.payload));
+      events, draft.payload, text(dead_letter)));
   Count(queue, std::nullopt, state);
   return Ok{};
 }

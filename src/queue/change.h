@@ -130,6 +130,8 @@ class Change {
   // Into the queue again, ready or delayed; or to its end.
   Result<> PutBack(const TaskRow& row, const Verdict& verdict);
   Result<> End(const TaskRow& row, const Verdict& verdict, std::string_view result = {});
+  // The follow-up of a failed task, if it has one.
+  Result<> LeaveDeadLetter(int64_t row);
   Result<> Lose(const TaskRow& row);
   Result<> SeeTo(const std::vector<int64_t>& rows);
   struct Ended {
@@ -140,6 +142,8 @@ class Change {
   // Starts or fails those that follow a task that ended.
   Result<> Settle(const Ended& ended);
   Result<> Unblock(const TaskRow& dependent);
+  // Of a task that waits no longer, for whatever reason.
+  Result<> ForgetFollowed(const TaskRow& dependent);
   // Steps through a DELETE that returns queue and state.
   Result<size_t> CountRemoved(storage::Statement& removal);
 

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "queue/change.h"
+#include "queue/task_id.h"
 #include "queue/wake_board.h"
 
 namespace msearch::queue {
@@ -51,6 +52,8 @@ Result<> Change::End(const TaskRow& row, const Verdict& verdict, std::string_vie
               verdict.reason.empty() ? std::nullopt : std::optional(verdict.reason),
               result.empty() ? std::nullopt : std::optional(result), verdict.events));
   Count(row.queue, row.state, verdict.state);
+  if (row.state == State::kWaiting) TRY(ForgetFollowed(row));
+  if (verdict.state == State::kFailed) TRY(LeaveDeadLetter(row.row));
   ended_topics_ |= WakeBoard::TopicOf(row.row);
   if (!row.followed) return Ok{};
   unsettled_.push_back({row.row, verdict.state, verdict.error});
@@ -62,6 +65,36 @@ Result<> Change::End(const TaskRow& row, const Verdict& verdict, std::string_vie
     TRY(Settle(ended));
   }
   settling_ = false;
+  return Ok{};
+}
+
+Result<> Change::LeaveDeadLetter(int64_t row) {
+  NewTask letter;
+  std::string payload;
+  {
+    storage::Statement failed = TRY(
+        db_.Prepare("SELECT dead_letter, unique_key, priority, policy, tail, error, attempts, epoch,"
+                    " counter, payload, kind FROM task WHERE row = ?1 AND dead_letter IS NOT NULL"));
+    failed.With(row);
+    if (!TRY(failed.Step())) return Ok{};
+    const std::vector<std::string_view> address = Split(failed.Text(0), ' ');
+    letter.queue = address.front();
+    letter.kind = address.back();
+    letter.unique_key = failed.String(1);
+    letter.priority = static_cast<Priority>(failed.Int(2));
+    letter.retry = UnpackPolicy(failed.Text(3));
+    const Error error = UnpackError(failed.Text(5));
+    const Json head{{"task_id", EncodeTaskId({row, failed.Int(4)})},
+                    {"kind", failed.Text(10)},
+                    {"error", {{"code", CodeName(error.code)}, {"message", error.message}}},
+                    {"attempts", failed.Int(6)},
+                    {"token", {failed.Int(7), failed.Int(8)}}};
+    // The payload is text that was checked when it came; it's put in as it is.
+    payload = DumpJson(head);
+    payload.pop_back();
+    payload.append(",\"payload\":").append(failed.Text(9)).append("}");
+  }
+  TRY(Add({&letter, payload}));
   return Ok{};
 }
 
@@ -136,7 +169,6 @@ Result<> Change::Settle(const Ended& ended) {
   TRY(db_.Run("UPDATE task SET followed = 0 WHERE row = ?1", ended.row));
   for (const int64_t number : dependents) {
     const TaskRow dependent = TRY(LoadRow(db_, number));
-    if (dependent.state != State::kWaiting) continue;
     if (ended.state == State::kFinished) {
       TRY(Unblock(dependent));
       continue;
@@ -166,6 +198,17 @@ Result<> Change::Unblock(const TaskRow& dependent) {
   TRY(db_.Run("UPDATE task SET state = ?2, due = ?3 WHERE row = ?1", dependent.row,
               static_cast<int>(free), delayed ? dependent.available_at : dependent.priority));
   Count(dependent.queue, State::kWaiting, free);
+  return Ok{};
+}
+
+Result<> Change::ForgetFollowed(const TaskRow& dependent) {
+  const auto follows =
+      TRY(db_.QueryString("SELECT follows FROM task WHERE row = ?1", dependent.row));
+  for (const std::string_view id : Split(follows.value_or(""), ' ')) {
+    const std::optional<TaskKey> key = DecodeTaskId(id);
+    if (!key) continue;
+    TRY(db_.Run("DELETE FROM follows WHERE task = ?1 AND dependent = ?2", key->row, dependent.row));
+  }
   return Ok{};
 }
 
@@ -207,7 +250,7 @@ Result<> Change::Retry(const TaskId& id) {
     return Error{Code::kConflict, followed.obstacle->message + ": retry that first"};
   }
   for (const int64_t open : followed.open_rows) {
-    TRY(db_.Run("INSERT OR IGNORE INTO follows(task, dependent) VALUES(?1, ?2)", open, row->row));
+    TRY(db_.Run("INSERT INTO follows(task, dependent) VALUES(?1, ?2)", open, row->row));
     TRY(db_.Run("UPDATE task SET followed = 1 WHERE row = ?1", open));
   }
   static const std::string kUpdate =

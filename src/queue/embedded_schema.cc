@@ -67,6 +67,7 @@ CREATE TABLE task(
   parent TEXT,
   follows TEXT,
   policy TEXT,
+  dead_letter TEXT,
   reason TEXT,
   progress TEXT,
   error TEXT,

@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <atomic>
 #include <future>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -280,6 +283,53 @@ TEST_P(QueueConformance, UniqueKeyHoldsWithinOneCall) {
   EXPECT_EQ((*ids)[0], (*ids)[1]);
   EXPECT_EQ((*ids)[0], (*ids)[2]);
   EXPECT_THAT(Take(3), SizeIs(1));
+}
+
+// --- Dead letters
+
+TEST_P(QueueConformance, ATaskThatFailsForGoodLeavesADeadLetterWithItsKey) {
+  NewTask task = MakeTask();
+  task.unique_key = "file:1";
+  task.payload = {{"file", 1}};
+  task.dead_letter = {"letters", "failed"};
+  const TaskId id = Add(task);
+  ASSERT_TRUE(Fail(TakeOne(), Code::kTimeout).ok());
+  EXPECT_THAT(Take(1, "letters"), IsEmpty()) << "it will be tried again";
+  Advance(Milliseconds(400000));
+  const Lease last = TakeOne();
+  ASSERT_TRUE(Fail(last, Code::kCorrupt, "picture: cut off").ok());
+  EXPECT_EQ(Get(id).status, Status::kFailed);
+  const auto letters = Take(1, "letters");
+  ASSERT_THAT(letters, SizeIs(1));
+  const Task& letter = letters[0].task;
+  EXPECT_EQ(letter.kind, "failed");
+  EXPECT_EQ(letter.unique_key, "file:1");
+  EXPECT_EQ(letter.payload["task_id"], id);
+  EXPECT_EQ(letter.payload["payload"], task.payload);
+  EXPECT_EQ(letter.payload["error"]["code"], "corrupt");
+  EXPECT_EQ(letter.payload["error"]["message"], "picture: cut off");
+  EXPECT_EQ(letter.payload["attempts"], 2);
+  EXPECT_EQ(letter.payload["token"][1], last.token.counter);
+  EXPECT_EQ(Add(task), letter.id) << "the key is the letter's now";
+}
+
+TEST_P(QueueConformance, ACancelledTaskLeavesNoDeadLetter) {
+  NewTask task = MakeTask();
+  task.dead_letter = {"letters", "failed"};
+  ASSERT_TRUE(queue_->Cancel(Add(task)).ok());
+  EXPECT_THAT(Take(1, "letters"), IsEmpty());
+}
+
+TEST_P(QueueConformance, FollowUpMayCarryTheKeyOn) {
+  NewTask task = MakeTask();
+  task.unique_key = "file:1";
+  const TaskId first = Add(task);
+  NewTask next = MakeTask("next");
+  next.unique_key = "file:1";
+  ASSERT_TRUE(Finish(TakeOne(), {next}).ok());
+  const Lease lease = TakeOne();
+  EXPECT_NE(lease.task.id, first);
+  EXPECT_EQ(lease.task.unique_key, "file:1");
 }
 
 // --- Fencing
