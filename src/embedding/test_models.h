@@ -22,8 +22,8 @@ inline std::string TestModels() {
 // Skips the test, saying why, unless the pack was pulled into TestModels().
 #define SKIP_UNLESS_PULLED(name)                                                         \
   do {                                                                                   \
-    const ModelPacks packs_({TestManifests(), TestModels(), TestRuntime()});             \
-    const auto status_ = packs_.Status(name);                                            \
+    const ModelPacks test_packs_({TestManifests(), TestModels(), TestRuntime()});        \
+    const auto status_ = test_packs_.Status(name);                                       \
     if (!status_.ok() || status_->state != "ready") {                                    \
       GTEST_SKIP() << "pack " << (name) << " isn't pulled in " << TestModels()           \
                    << " (the set-up does it; MSEARCH_TEST_MODELS names another folder)"; \
