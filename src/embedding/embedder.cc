@@ -36,7 +36,7 @@ Result<ImageInputSpec> ImageInputSpec::FromJson(const Json& json) {
 Json ModelInfo::ToJson() const {
   Json list = Json::array();
   for (const ViewInfo& view : views) {
-    list.push_back({{"name", view.name}, {"dimensions", view.dimensions}});
+    list.push_back({{"name", view.name}, {"dimensions", view.dimensions}, {"fine", view.fine}});
   }
   return {{"name", name},
           {"key", key},
@@ -61,7 +61,8 @@ Result<ModelInfo> ModelInfo::FromJson(const Json& json) {
     if (dimensions < 1 || dimensions > kDimensionsMax) {
       return Invalid("model " + info.name + ": a view of odd dimensions");
     }
-    info.views.push_back({GetString(view, "name").value_or(""), static_cast<uint32_t>(dimensions)});
+    info.views.push_back({GetString(view, "name").value_or(""), static_cast<uint32_t>(dimensions),
+                          GetBool(view, "fine").value_or(false)});
   }
   const auto image = json.find("image");
   if (image != json.end()) info.image = TRY(ImageInputSpec::FromJson(*image));

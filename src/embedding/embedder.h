@@ -50,6 +50,8 @@ struct Embedding {
 struct ViewInfo {
   std::string name;
   uint32_t dimensions = 0;
+  // Its small elements count (probabilities): an index should scan it with finer codes.
+  bool fine = false;
 };
 
 struct DeviceInfo {

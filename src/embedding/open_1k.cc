@@ -56,8 +56,10 @@ Result<ModelInfo> Open1kInfo(const PackContext& context) {
   const auto sentence = static_cast<uint32_t>(GetInt(parameters, "sentence_size").value_or(384));
   const auto classes = static_cast<uint32_t>(GetInt(parameters, "classes").value_or(1000));
   const auto features = static_cast<uint32_t>(GetInt(parameters, "features").value_or(1280));
-  info.views = {
-      {"semantic", sentence}, {"labels", classes}, {"visual", features}, {"passage", sentence}};
+  info.views = {{"semantic", sentence},
+                {"labels", classes, true},
+                {"visual", features},
+                {"passage", sentence}};
   info.image = {Side(context.manifest), Side(context.manifest), ImageInputSpec::Fit::kPad};
   info.embeds_passages = true;
   info.answers_words = true;
