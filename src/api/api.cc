@@ -105,7 +105,7 @@ std::vector<net::Route> Api::Routes() {
   const Context& context = impl_->context;
   auto table = std::make_shared<Table>();
   AddSearchRoutes(context, table.get());
-  AddRootRoutes(context, table.get());
+  AddRootRoutes(context, &impl_->events, table.get());
   AddMediaRoutes(context, table.get());
   AddTaskRoutes(context, table.get());
   AddSystemRoutes(context, table.get());

@@ -20,7 +20,11 @@ void Events::Stop() {
   thread_.request_stop();
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const auto waiters = std::exchange(waiters_, {});
+  lock.unlock();
+  for (const Waiter& waiter : waiters) waiter.answer();
+  lock.lock();
   streams_.clear();
   new_streams_.clear();
 }
@@ -33,9 +37,28 @@ void Events::Add(std::shared_ptr<net::Stream> stream) {
   changed_.notify_all();
 }
 
-size_t Events::listeners() const {
-  std::lock_guard lock(mutex_);
-  return streams_.size() + new_streams_.size();
+void Events::AwaitIdle(SteadyTime end, std::function<void()> answer) {
+  {
+    std::lock_guard lock(mutex_);
+    waiters_.push_back({end, std::move(answer)});
+  }
+  changed_.notify_all();
+}
+
+void Events::AnswerWaiters() {
+  std::vector<Waiter> due;
+  {
+    std::lock_guard lock(mutex_);
+    if (waiters_.empty()) return;
+    const auto status = context_.library->Status();
+    const bool over = !status.ok() || status->idle;
+    const auto now = std::chrono::steady_clock::now();
+    auto kept = std::partition(waiters_.begin(), waiters_.end(),
+                               [&](const Waiter& waiter) { return !over && waiter.end > now; });
+    due.assign(std::make_move_iterator(kept), std::make_move_iterator(waiters_.end()));
+    waiters_.erase(kept, waiters_.end());
+  }
+  for (const Waiter& waiter : due) waiter.answer();
 }
 
 std::map<std::string, std::string> Events::State() const {
@@ -60,22 +83,30 @@ std::map<std::string, std::string> Events::State() const {
 
 void Events::Run(std::stop_token stop) {
   constexpr auto kPeriod = std::chrono::seconds(1);
+  constexpr auto kWaitersPeriod = Milliseconds(100);
   constexpr int kKeepAlivePeriods = 15;
   std::map<std::string, std::string> sent;
   int quiet = 0;
+  SteadyTime state_at{};
   while (!stop.stop_requested()) {
     std::vector<std::shared_ptr<net::Stream>> known;
     std::vector<std::shared_ptr<net::Stream>> fresh;
+    AnswerWaiters();
     {
       std::unique_lock lock(mutex_);
-      if (streams_.empty()) {
-        changed_.wait(lock, stop, [&] { return !new_streams_.empty(); });
-      } else {
-        changed_.wait_for(lock, stop, kPeriod, [&] { return !new_streams_.empty(); });
+      const auto now = std::chrono::steady_clock::now();
+      if (streams_.empty() && waiters_.empty()) {
+        changed_.wait(lock, stop, [&] { return !new_streams_.empty() || !waiters_.empty(); });
+      } else if (new_streams_.empty() && (streams_.empty() || now < state_at)) {
+        changed_.wait_for(lock, stop, waiters_.empty() ? Milliseconds(kPeriod) : kWaitersPeriod,
+                          [&] { return !new_streams_.empty(); });
       }
+      const bool due = !streams_.empty() && std::chrono::steady_clock::now() >= state_at;
+      if (new_streams_.empty() && !due) continue;
       known = streams_;
       fresh.swap(new_streams_);
     }
+    state_at = std::chrono::steady_clock::now() + kPeriod;
     const auto state = State();
     std::string all;
     std::string news;

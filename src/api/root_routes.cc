@@ -1,3 +1,4 @@
+#include "api/events.h"
 #include "api/route_table.h"
 #include "base/strings.h"
 
@@ -37,15 +38,6 @@ Result<Json> IndexStatusJson(const Context& context) {
   return json;
 }
 
-// Holds the request until everything is done or its time is up: progress on a terminal comes from
-// asking again.
-Result<Json> AwaitIdle(const Context& context, SteadyTime end) {
-  while (true) {
-    const ingest::IndexStatus status = TRY(context.library->AwaitChange(end));
-    if (status.idle || std::chrono::steady_clock::now() >= end) return IndexStatusJson(context);
-  }
-}
-
 Result<Json> FailuresJson(const Context& context, const net::Request& request) {
   const auto offset = TRY(IntParameter(request, "offset", 0, 0, INT32_MAX));
   const auto limit = TRY(IntParameter(request, "limit", 100, 1, 1000));
@@ -67,7 +59,7 @@ Result<Json> FailuresJson(const Context& context, const net::Request& request) {
 
 }  // namespace
 
-void AddRootRoutes(const Context& context, Table* table) {
+void AddRootRoutes(const Context& context, Events* events, Table* table) {
   auto add = [&](const char* method, const char* pattern, const char* summary, auto handle) {
     table->push_back({.method = method, .pattern = pattern, .summary = summary, .handle = handle});
     return &table->back();  // valid until the next one is added
@@ -139,16 +131,42 @@ void AddRootRoutes(const Context& context, Table* table) {
         }());
       })
       ->body = "application/json";
-  Entry* status = add("GET", "/api/index/status", "What is indexed and what is still to be done",
-                      [context](const net::Request& request) {
-                        return Answer([&]() -> Result<Json> {
-                          const auto wait_s = TRY(IntParameter(request, "wait", 0, 0, 60));
-                          const auto end =
-                              std::chrono::steady_clock::now() + std::chrono::seconds(wait_s);
-                          return AwaitIdle(context, end);
-                        }());
-                      });
-  status->query = {{"wait", "integer", "seconds to wait until idle, at most 60"}};
+  table->push_back({.method = "GET",
+                    .pattern = "/api/index/status",
+                    .summary = "What is indexed and what is still to be done",
+                    .query = {{"wait", "integer", "seconds to wait until idle, at most 60"}},
+                    .handle_async = [context, events](std::shared_ptr<const net::Request> request,
+                                                      net::Responder respond) {
+                      const auto wait_s = IntParameter(*request, "wait", 0, 0, 60);
+                      if (!wait_s.ok()) return respond(ErrorResponse(wait_s.error()));
+                      events->AwaitIdle(
+                          std::chrono::steady_clock::now() + std::chrono::seconds(*wait_s),
+                          [context, respond] { respond(Answer(IndexStatusJson(context))); });
+                    }});
+  add("POST", "/api/build_index", "Scan these roots (none named: all) and follow until committed",
+      [context](const net::Request& request) {
+        return Answer(
+            [&]() -> Result<Json> {
+              const Json body = TRY(JsonBody(request));
+              TRY(OnlyKeys(body, {"dataset_names", "distributed"}, "build_index"));
+              std::vector<std::string> names;
+              for (const Json& name : body.value("dataset_names", Json::array())) {
+                if (!name.is_string()) {
+                  return Error{Code::kInvalid, "dataset_names: a list of names is expected"};
+                }
+                names.push_back(name.get<std::string>());
+              }
+              return TRY(context.library->BuildIndex(names)).ToJson();
+            }(),
+            202);
+      })
+      ->body = "application/json";
+  add("GET", "/api/build_index/{id}", "How far an index build is",
+      [context](const net::Request& request) {
+        return Answer([&]() -> Result<Json> {
+          return TRY(context.library->GetBuild(request.path_arguments[0])).ToJson();
+        }());
+      });
   add("POST", "/api/index/verify", "Hold the index against the catalog",
       [context](const net::Request&) {
         return Answer([&]() -> Result<Json> {

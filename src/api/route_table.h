@@ -11,6 +11,8 @@
 
 namespace msearch::api {
 
+class Events;
+
 struct Parameter {
   std::string name;
   std::string type;  // "string", "integer", "boolean"
@@ -31,7 +33,7 @@ struct Entry {
 using Table = std::vector<Entry>;
 
 void AddSearchRoutes(const Context& context, Table* table);
-void AddRootRoutes(const Context& context, Table* table);
+void AddRootRoutes(const Context& context, Events* events, Table* table);
 void AddMediaRoutes(const Context& context, Table* table);
 void AddTaskRoutes(const Context& context, Table* table);
 void AddSystemRoutes(const Context& context, Table* table);

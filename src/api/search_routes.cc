@@ -135,6 +135,10 @@ Json HitJson(const search::Hit& hit) {
   for (const search::Reason& reason : hit.reasons) {
     json["reasons"].push_back({{"kind", reason.kind}, {"text", reason.text}});
   }
+  if (segment.width > 0) {
+    json["width"] = segment.width;
+    json["height"] = segment.height;
+  }
   if (segment.start_time) json["start_time"] = *segment.start_time;
   if (segment.end_time) json["end_time"] = *segment.end_time;
   if (segment.page) json["page"] = *segment.page;

@@ -164,6 +164,8 @@ struct SegmentInfo {
   std::optional<uint32_t> page;
   std::string type;
   Digest hash;
+  uint32_t width = 0;               // of the media; 0: none
+  uint32_t height = 0;
   Json attributes;                 // of the media
   std::vector<Media::Path> paths;  // at least one; roots and prefix of the filters first
 };

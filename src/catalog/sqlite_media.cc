@@ -177,7 +177,8 @@ Result<std::vector<SegmentInfo>> SqliteCatalog::GetSegments(std::span<const Segm
     std::vector<SegmentInfo> found;
     std::vector<MediaId> media;
     Statement rows = TRY(db.Prepare(
-        "SELECT s.id,s.media_id,s.idx,s.start_time,s.end_time,s.page,m.type,m.hash,m.attributes "
+        "SELECT s.id,s.media_id,s.idx,s.start_time,s.end_time,s.page,m.type,m.hash,m.attributes,"
+        "m.width,m.height "
         "FROM json_each(?) j CROSS JOIN segments s ON s.id=j.value "
         "CROSS JOIN media m ON m.id=s.media_id WHERE m.orphaned_at IS NULL ORDER BY j.key"));
     rows.With(IdList(ids));
@@ -185,6 +186,8 @@ Result<std::vector<SegmentInfo>> SqliteCatalog::GetSegments(std::span<const Segm
       SegmentInfo info = ReadSegmentInfo(rows);
       info.hash = TRY(Digest::FromBytes(rows.Blob(7)));
       info.attributes = TRY(ParseJson(rows.Text(8)));
+      info.width = static_cast<uint32_t>(rows.Int(9));
+      info.height = static_cast<uint32_t>(rows.Int(10));
       media.push_back(info.media);
       found.push_back(std::move(info));
     }

@@ -122,6 +122,7 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
   ingest::LibraryOptions options;
   options.index_directory = process.layout.index;
   options.thumbnail_directory = process.layout.thumbnails;
+  options.build_directory = process.layout.builds;
   options.worker_id = process.info.id;
   options.host = process.info.host;
   options.model = settings.Text("model.name");

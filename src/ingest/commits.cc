@@ -207,7 +207,6 @@ void Library::HandleCommits(std::stop_token stop) {
           !marked.ok() && (marked.code() == Code::kStale || marked.code() == Code::kNotFound);
       if (!marked.ok() && !moot) outcome.status = marked;
     }
-    Progressed();
     return outcomes;
   };
 
@@ -225,12 +224,9 @@ void Library::HandleCommits(std::stop_token stop) {
 }
 
 void Library::PokeIndex() {
-  {
-    std::lock_guard lock(model_mutex_);
-    if (active_ != nullptr) active_->Poke();
-    if (target_ != nullptr) target_->Poke();
-  }
-  Progressed();
+  std::lock_guard lock(model_mutex_);
+  if (active_ != nullptr) active_->Poke();
+  if (target_ != nullptr) target_->Poke();
 }
 
 Result<> Library::ApplyChanges(const Json& payload) {

@@ -11,7 +11,8 @@ index::IndexOptions OptionsFor(const embedding::ModelInfo& model) {
   index::IndexOptions options;
   options.model_key = model.key;
   for (const embedding::ViewInfo& view : model.views) {
-    options.views.push_back({view.name, view.dimensions});
+    using Codes = index::View::Codes;
+    options.views.push_back({view.name, view.dimensions, view.fine ? Codes::kBf16 : Codes::kInt8});
   }
   return options;
 }

@@ -42,13 +42,15 @@ Library::Library(std::shared_ptr<catalog::Catalog> catalog, std::shared_ptr<queu
     : catalog_(std::move(catalog)),
       queue_(std::move(queue)),
       blobs_(std::move(blobs)),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      builds_(options_.build_directory) {}
 
 Library::~Library() { Stop(); }
 
 Result<> Library::Start() {
   std::filesystem::create_directories(options_.index_directory);
   std::filesystem::create_directories(options_.thumbnail_directory);
+  builds_.Load();
   TRY(GuardAgainstLostQueue());
   TRY(ChooseModel(TRY(catalog_->GetSetting("model.chosen")).value_or(options_.model)));
   for (const catalog::Root& root : TRY(catalog_->Roots())) {
@@ -364,31 +366,73 @@ Result<IndexStatus> Library::Status() {
   return status;
 }
 
-Result<IndexStatus> Library::AwaitChange(SteadyTime end) {
-  IndexStatus status = TRY(Status());
-  if (status.idle) return status;
-  {
-    // A second at most: what isn't counted as progress (a scan that ends) is seen then.
-    std::unique_lock lock(mutex_);
-    const auto limit = std::min(end, std::chrono::steady_clock::now() + std::chrono::seconds(1));
-    progressed_.wait_until(lock, limit, [this, seen = progress_] { return progress_ != seen; });
-  }
-  return Status();
-}
-
-void Library::Progressed() {
-  {
-    std::lock_guard lock(mutex_);
-    ++progress_;
-  }
-  progressed_.notify_all();
-}
-
 Result<int64_t> Library::RetryFailures(const std::string& root) {
   if (!root.empty()) TRY(catalog_->GetRoot(root));
   const int64_t retried = TRY(catalog_->RetryFailures(root));
   Poke();
   return retried;
+}
+
+Result<Build> Library::BuildIndex(std::vector<std::string> names) {
+  Build build;
+  std::vector<catalog::Root> roots;
+  for (const std::string& name : names) roots.push_back(TRY(catalog_->GetRoot(name)));
+  if (names.empty()) roots = TRY(catalog_->Roots());
+  build.id = HexEncode(RandomBytes(8));
+  build.started_at = SystemClock().NowMs();
+  for (const catalog::Root& root : roots) {
+    build.roots.push_back(root.name);
+    TRY(RequestScan(root, false, &build.scans.emplace_back()));
+  }
+  builds_.Put(build);
+  Poke();
+  return build;
+}
+
+// Scanning ends with the scans, and with the reports that they left; what they found is pending by
+// then. Finished is what has committed and can be found: so 1.0 can't be seen before.
+Result<> Library::UpdateBuild(Build build) {
+  bool scanning = false;
+  for (const queue::TaskId& id : build.scans) {
+    auto scan = queue_->Get(id);
+    if (!scan.ok() && scan.code() != Code::kNotFound) return scan.error();
+    scanning |= scan.ok() &&
+                (scan->status == queue::Status::kQueued || scan->status == queue::Status::kStarted);
+  }
+  for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
+    if (stats.name == kChangesQueue) scanning |= stats.queued + stats.started > 0;
+  }
+  build.files = build.indexed = build.pending = build.failed = 0;
+  const auto counts = TRY(catalog_->CountsByRoot());
+  for (const std::string& root : build.roots) {
+    const auto found = counts.find(root);
+    if (found == counts.end()) continue;
+    build.files += found->second.files;
+    build.indexed += found->second.indexed;
+    build.pending += found->second.pending;
+    build.failed += found->second.failed;
+  }
+  bool searchable = false;
+  {
+    std::lock_guard lock(model_mutex_);
+    searchable = active_ != nullptr && active_->CaughtUp();
+  }
+  const bool done = !scanning && build.pending == 0 && searchable;
+  const double part = build.files == 0 ? 0
+                                       : static_cast<double>(build.indexed + build.failed) /
+                                             static_cast<double>(build.files);
+  build.state = done ? "finished" : scanning ? "scanning" : "indexing";
+  build.progress = done ? 1 : std::min(part, 0.99);
+  if (done) build.finished_at = SystemClock().NowMs();
+  builds_.Put(build);
+  return Ok{};
+}
+
+void Library::UpdateBuilds() {
+  for (const Build& build : builds_.Running()) {
+    Result<> updated = UpdateBuild(build);
+    if (!updated.ok()) LOG_WARNING("build {}: {}", build.id, updated.message());
+  }
 }
 
 Result<std::vector<std::string>> Library::Verify() {

@@ -16,6 +16,7 @@
 
 #include "catalog/catalog.h"
 #include "embedding/embedder.h"
+#include "ingest/builds.h"
 #include "ingest/index_follower.h"
 #include "ingest/pipeline.h"
 #include "ingest/speed.h"
@@ -28,13 +29,14 @@ namespace msearch::ingest {
 struct LibraryOptions {
   std::string index_directory;
   std::string thumbnail_directory;
+  std::string build_directory;
   std::string worker_id;  // of the controller, for leases
   std::string host;
-  std::string model;      // pack wanted by the configuration
+  std::string model;  // pack wanted by the configuration
   // What a pack would be; an error when it isn't there.
   std::function<Result<embedding::ModelInfo>(const std::string& name)> model_info;
-  std::vector<std::string> extensions; // of roots that name none; empty: all that can be read
-  int scan_interval_s = 300;           // of roots that name none
+  std::vector<std::string> extensions;  // of roots that name none; empty: all that can be read
+  int scan_interval_s = 300;            // of roots that name none
   queue::Retention retention;
   Milliseconds lease_duration{15000};
 };
@@ -95,9 +97,11 @@ class Library {
   Result<RootView> GetRoot(const std::string& name);
 
   Result<IndexStatus> Status();
-  // Returns when the status may have changed, at the latest at `end`, with the status then.
-  Result<IndexStatus> AwaitChange(SteadyTime end);
   Result<int64_t> RetryFailures(const std::string& root);
+  // Scans these roots (none named: all) and watches until all of them is committed. kNotFound for
+  // an unknown name; then nothing is begun.
+  Result<Build> BuildIndex(std::vector<std::string> roots);
+  Result<Build> GetBuild(const std::string& id) const { return builds_.Get(id); }
   // Switches to another pack: its vectors are built beside the present ones, then take over.
   Result<ModelState> UseModel(const std::string& name);
   ModelState Models() const;
@@ -117,6 +121,8 @@ class Library {
   void Reconcile(std::stop_token stop);
   Result<bool> ReconcileStep(catalog::FileId* cursor);
   void Poke();
+  void UpdateBuilds();
+  Result<> UpdateBuild(Build build);
 
   std::vector<queue::NewTask> MakeJobs(const std::vector<catalog::File>& files,
                                        const std::map<int64_t, catalog::Root>& roots) const;
@@ -125,13 +131,14 @@ class Library {
   Result<> ApplyChanges(const Json& payload);
   Result<> ApplyScanEnded(const Json& payload);
   void Count(const std::string& root, const std::string& path);
-  void Progressed();
   void PokeIndex();
 
   const std::shared_ptr<catalog::Catalog> catalog_;
   const std::shared_ptr<queue::TaskQueue> queue_;
   const std::shared_ptr<storage::BlobStore> blobs_;
   const LibraryOptions options_;
+
+  Builds builds_;
 
   mutable std::mutex model_mutex_;
   std::shared_ptr<IndexFollower> active_;
@@ -142,8 +149,6 @@ class Library {
   mutable std::mutex mutex_;
   std::condition_variable_any poked_;
   bool poke_ = false;
-  std::condition_variable progressed_;
-  uint64_t progress_ = 0;  // counts what may have changed the status
   std::string problem_;
   std::map<std::string, std::unique_ptr<Speed>> speeds_;  // by root
 

@@ -14,6 +14,11 @@ constexpr size_t kPage = 500;
 constexpr int64_t kWindow = 4000;  // prepare tasks queued at a time
 constexpr auto kFullPassEvery = std::chrono::seconds(30);
 constexpr auto kStepEvery = std::chrono::seconds(1);
+constexpr auto kTidyEvery = std::chrono::seconds(60);
+constexpr Milliseconds kBlobAgeMax{3600 * 1000};
+// How long a file may be gone from one root before it shows up in another without being embedded
+// again.
+constexpr Milliseconds kOrphanAge{600 * 1000};
 
 }  // namespace
 
@@ -66,6 +71,7 @@ void Library::Reconcile(std::stop_token stop) {
   catalog::FileId cursor = 0;
   bool at_end = false;
   SteadyTime pass_at = std::chrono::steady_clock::now();
+  SteadyTime tidy_at{};
   while (!stop.stop_requested()) {
     const auto now = std::chrono::steady_clock::now();
     Result<> done = GuardAgainstLostQueue();
@@ -84,8 +90,14 @@ void Library::Reconcile(std::stop_token stop) {
         break;
       }
     }
-    (void)blobs_->RemoveOlderThan(Milliseconds(3600 * 1000));
+    if (now >= tidy_at) {
+      tidy_at = now + kTidyEvery;
+      (void)blobs_->RemoveOlderThan(kBlobAgeMax);
+      auto purged = catalog_->PurgeOrphans(kOrphanAge);
+      if (!purged.ok()) done = purged.error();
+    }
     SwitchModelIfReady();
+    UpdateBuilds();
     if (!done.ok()) LOG_WARNING("reconciler: {}", done.message());
     std::unique_lock lock(mutex_);
     problem_ = done.ok() ? "" : done.message();

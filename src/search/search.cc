@@ -24,6 +24,7 @@ using catalog::MediaId;
 using catalog::SegmentId;
 
 constexpr double kRankOffset = 60;
+constexpr size_t kSnippetBytesMax = 300;
 
 struct Candidate {
   double fused = 0;
@@ -50,7 +51,8 @@ void AddText(const std::vector<catalog::TextMatch>& matches, Candidates* candida
     candidate.doubt *= 1 - TextConfidence(match.fields);
     candidate.strong = true;
     for (const std::string& field : match.fields) {
-      candidate.reasons.push_back({field, field == "text" ? match.snippet : ""});
+      const auto snippet = TruncateUtf8(match.snippet, kSnippetBytesMax);
+      candidate.reasons.push_back({field, field == "text" ? std::string(snippet) : ""});
     }
   }
 }
