@@ -3,13 +3,35 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace msearch::media {
 
+// Leaves new elements as they are: filling a picture with zeros before decoding it costs as much as
+// encoding its thumbnail.
+template <typename T>
+struct Uninitialized : std::allocator<T> {
+  template <typename U>
+  struct rebind {
+    using other = Uninitialized<U>;
+  };
+  template <typename U>
+  void construct(U* at) {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <typename U, typename... Arguments>
+  void construct(U* at, Arguments&&... arguments) {
+    ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...);
+  }
+};
+
 struct Raster {
   Raster() = default;
+  // Pixels of any value.
   Raster(uint32_t w, uint32_t h) : width(w), height(h), rgbx(size_t{w} * h * 4) {}
 
   uint8_t* row(uint32_t y) { return rgbx.data() + size_t{y} * width * 4; }
@@ -17,7 +39,7 @@ struct Raster {
 
   uint32_t width = 0;
   uint32_t height = 0;
-  std::vector<uint8_t> rgbx;
+  std::vector<uint8_t, Uninitialized<uint8_t>> rgbx;
 };
 
 // The picture as `exif_orientation` (1 to 8, the TIFF tag 274) says it is to be seen.
