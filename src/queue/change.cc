@@ -60,8 +60,8 @@ Result<Draft> CheckNewTask(const NewTask& task) {
     return Error{Code::kTooLarge, "task " + task.kind + ": unique key or parent is too long"};
   }
   const NewTask::DeadLetter& letter = task.dead_letter;
-  if (!letter.queue.empty() && (!IsQueueName(letter.queue) || letter.kind.empty() ||
-                                letter.kind.size() > kNameBytesMax)) {
+  if (!letter.queue.empty() &&
+      (!IsQueueName(letter.queue) || letter.kind.empty() || letter.kind.size() > kNameBytesMax)) {
     return Error{Code::kInvalid, "task " + task.kind + ": its dead letter has no queue or kind"};
   }
   if (task.after.size() > kFollowedMax) {

@@ -72,9 +72,9 @@ Result<> Change::LeaveDeadLetter(int64_t row) {
   NewTask letter;
   std::string payload;
   {
-    storage::Statement failed = TRY(
-        db_.Prepare("SELECT dead_letter, unique_key, priority, policy, tail, error, attempts, epoch,"
-                    " counter, payload, kind FROM task WHERE row = ?1 AND dead_letter IS NOT NULL"));
+    storage::Statement failed = TRY(db_.Prepare(
+        "SELECT dead_letter, unique_key, priority, policy, tail, error, attempts, epoch,"
+        " counter, payload, kind FROM task WHERE row = ?1 AND dead_letter IS NOT NULL"));
     failed.With(row);
     if (!TRY(failed.Step())) return Ok{};
     const std::vector<std::string_view> address = Split(failed.Text(0), ' ');
@@ -202,9 +202,9 @@ Result<> Change::Unblock(const TaskRow& dependent) {
 }
 
 Result<> Change::ForgetFollowed(const TaskRow& dependent) {
-  const auto follows =
-      TRY(db_.QueryString("SELECT follows FROM task WHERE row = ?1", dependent.row));
-  for (const std::string_view id : Split(follows.value_or(""), ' ')) {
+  const std::string follows =
+      TRY(db_.QueryString("SELECT follows FROM task WHERE row = ?1", dependent.row)).value_or("");
+  for (const std::string_view id : Split(follows, ' ')) {
     const std::optional<TaskKey> key = DecodeTaskId(id);
     if (!key) continue;
     TRY(db_.Run("DELETE FROM follows WHERE task = ?1 AND dependent = ?2", key->row, dependent.row));

@@ -7,7 +7,6 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,18 +14,9 @@
 
 #include "base/clock.h"
 #include "queue/task_queue.h"
+#include "support/manual_clock.h"
 
 namespace msearch::queue {
-
-// Stands still until it's told to go on. Thread-safe.
-class ManualClock final : public Clock {
- public:
-  UnixMs NowMs() const override { return now_; }
-  void Advance(Milliseconds by) { now_ += by.count(); }
-
- private:
-  std::atomic<UnixMs> now_{1'750'000'000'000};
-};
 
 // One back end's state, empty at first, and gone with the object.
 class QueueUnderTest {
@@ -34,10 +24,10 @@ class QueueUnderTest {
   virtual ~QueueUnderTest() = default;
   // A further user of the same state, as another process would be.
   virtual std::unique_ptr<TaskQueue> Open() = 0;
-  ManualClock& clock() { return clock_; }
+  test::ManualClock& clock() { return clock_; }
 
  protected:
-  ManualClock clock_;
+  test::ManualClock clock_;
 };
 
 struct QueueKind {
