@@ -12,10 +12,11 @@
 // Each way of searching (a probe of the index, the full text) gives a ranked list of segments, each
 // with a confidence between 0 and 1. Lists are fused by reciprocal ranks (Cormack, Clarke and
 // Buettcher, 2009: sum of 1 / (60 + rank)), because inner products of different views and BM25 have
-// no common scale. The confidences say what the ranks can't: whether anything fits at all. A hit is
-// strong if one of its lists is sure of it. Strong hits come before weak ones, and the score shown
-// is the confidence of all lists together (1 - product of (1 - p)), held from rising down the page
-// so that order and score never contradict each other.
+// no common scale; a list weighs as much as its surest match. The confidences also say what ranks
+// can't: whether anything fits at all. A hit is strong if one of its lists is sure of it. Strong
+// hits come before weak ones, and the score shown is the confidence of all lists together (1 -
+// product of (1 - p)), held from rising down the page so that order and score never contradict each
+// other.
 
 namespace msearch::search {
 namespace {
@@ -24,6 +25,7 @@ using catalog::MediaId;
 using catalog::SegmentId;
 
 constexpr double kRankOffset = 60;
+constexpr double kTie = 1e-4;
 constexpr size_t kSnippetBytesMax = 300;
 
 struct Candidate {
@@ -33,6 +35,9 @@ struct Candidate {
   std::vector<Reason> reasons;
 };
 using Candidates = std::unordered_map<SegmentId, Candidate>;
+
+// A list in which nothing is sure counts less than one that found what was asked for.
+double ListWeight(double surest) { return 0.1 + 0.9 * surest; }
 
 // How sure a match of all words in a field is. A label is the model's opinion, the rest is a fact.
 double TextConfidence(const std::vector<std::string>& fields) {
@@ -44,10 +49,17 @@ double TextConfidence(const std::vector<std::string>& fields) {
 }
 
 void AddText(const std::vector<catalog::TextMatch>& matches, Candidates* candidates) {
-  for (size_t rank = 0; rank < matches.size(); ++rank) {
-    const catalog::TextMatch& match = matches[rank];
+  double surest = 0;
+  for (const catalog::TextMatch& match : matches) {
+    surest = std::max(surest, TextConfidence(match.fields));
+  }
+  size_t rank = 0;
+  for (size_t i = 0; i < matches.size(); ++i) {
+    const catalog::TextMatch& match = matches[i];
+    // Equal matches share a rank, so that other evidence decides between them.
+    if (i > 0 && match.score < matches[i - 1].score * (1 - kTie)) rank = i;
     Candidate& candidate = (*candidates)[match.segment];
-    candidate.fused += 1 / (kRankOffset + static_cast<double>(rank));
+    candidate.fused += ListWeight(surest) / (kRankOffset + static_cast<double>(rank));
     candidate.doubt *= 1 - TextConfidence(match.fields);
     candidate.strong = true;
     for (const std::string& field : match.fields) {
@@ -59,10 +71,14 @@ void AddText(const std::vector<catalog::TextMatch>& matches, Candidates* candida
 
 void AddProbe(const embedding::Probe& probe, const std::vector<index::Match>& matches,
               Candidates* candidates) {
+  double surest = 0;
+  for (const index::Match& match : matches) {
+    surest = std::max<double>(surest, embedding::Confidence(probe, match.by_view));
+  }
   for (size_t rank = 0; rank < matches.size(); ++rank) {
     const double confidence = embedding::Confidence(probe, matches[rank].by_view);
     Candidate& candidate = (*candidates)[matches[rank].segment];
-    candidate.fused += 1 / (kRankOffset + static_cast<double>(rank));
+    candidate.fused += ListWeight(surest) / (kRankOffset + static_cast<double>(rank));
     candidate.doubt *= 1 - std::clamp(confidence, 0.0, 1.0);
     candidate.strong |= confidence >= probe.calibration.strong;
     if (confidence >= probe.calibration.weak) {
