@@ -31,8 +31,10 @@ export async function call<T>(url: string, path: string, body?: unknown): Promis
   return (await response.json()) as T;
 }
 
-export async function addRoot(url: string, path: string, name: string, files: number): Promise<void> {
-  await call(url, '/api/roots', { path, name });
+export async function addRoot(
+  url: string, path: string, name: string, files: number, options: object = {},
+): Promise<void> {
+  await call(url, '/api/roots', { path, name, ...options });
   await until(`root ${name} is read`, async () => {
     const { roots } = await call<{ roots: Root[] }>(url, '/api/roots');
     const counts = roots.find((root) => root.name === name)?.counts;
