@@ -283,6 +283,7 @@ Json TaskJson(const queue::Task& task) {
             {"created_at", FormatRfc3339(task.created_at)},
             {"available_at", FormatRfc3339(task.available_at)},
             {"payload", task.payload}};
+  if (task.status == queue::Status::kFinished) json["progress"] = 1.0;
   if (task.started_at) json["started_at"] = FormatRfc3339(*task.started_at);
   if (task.finished_at) json["finished_at"] = FormatRfc3339(*task.finished_at);
   if (task.lease_until) json["lease_until"] = FormatRfc3339(*task.lease_until);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 
 #include "base/log.h"
@@ -65,7 +66,9 @@ std::string PlaceOf(const Json& hit) {
 std::string ReasonsOf(const Json& hit) {
   std::vector<std::string> texts;
   for (const Json& reason : List(hit, "reasons")) {
-    texts.push_back(reason.is_string() ? reason.get<std::string>() : Text(reason, "text"));
+    std::string text = reason.is_string() ? reason.get<std::string>() : Text(reason, "text");
+    if (text.empty()) text = Text(reason, "kind");
+    if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
   }
   return Join(texts, "; ");
 }

@@ -136,7 +136,10 @@ Result<> ModelHolder::With(const std::string& name, const std::string& key,
   std::lock_guard lock(use_mutex_);
   if (embedder_ == nullptr || embedder_->info().name != name || embedder_->info().key != key) {
     embedder_.reset();
-    embedder_ = TRY(load_(name));
+    auto loaded = load_(name);
+    // A pack that isn't here may be pulled yet; that is no fault of the file.
+    if (!loaded.ok()) return Error{Code::kUnavailable, loaded.message()};
+    embedder_ = std::move(*loaded);
     std::lock_guard describe(describe_mutex_);
     description_ = {{"model", name},
                     {"device", embedder_->device().used},

@@ -9,8 +9,7 @@
 namespace msearch::ingest {
 namespace {
 
-constexpr std::string_view kActiveModel = "model.active";
-constexpr std::string_view kActiveKey = "model.active_key";
+constexpr std::string_view kActiveModel = "model.active";  // ModelInfo as JSON
 constexpr std::string_view kQueueState = "queue.state_id";
 
 std::string FileNameFor(const embedding::ModelInfo& model) {
@@ -95,43 +94,42 @@ Result<> Library::OpenFollower(const embedding::ModelInfo& model,
   return Ok{};
 }
 
-// The wanted pack when it is there, else the built-in one, which always is. What was searched with
-// last time stays active until the wanted one's vectors are complete.
+Result<std::optional<embedding::ModelInfo>> Library::StoredModel() const {
+  const auto text = TRY(catalog_->GetSetting(std::string(kActiveModel)));
+  if (!text) return std::optional<embedding::ModelInfo>();
+  return std::optional(TRY(embedding::ModelInfo::FromJson(TRY(ParseJson(*text)))));
+}
+
+// The wanted pack when it is there. When it isn't, the model of last time stays, so that a folder
+// of models that is away for a while never costs a library its embeddings; a new library begins
+// with the built-in pack, which is always there. What was searched with last time stays active
+// until the wanted one's vectors are complete.
 Result<> Library::ChooseModel(const std::string& name) {
   std::string problem;
+  const auto before = TRY(StoredModel());
   auto wanted = options_.model_info(name);
   if (!wanted.ok()) {
     problem = wanted.message();
-    LOG_WARNING("model {}: {}; using builtin", name, problem);
-    wanted = options_.model_info("builtin");
+    wanted = before ? Result(*before) : options_.model_info("builtin");
     if (!wanted.ok()) return wanted.error();
+    LOG_WARNING("model {}: {}; using {}", name, problem, wanted->name);
   }
-  const auto active_name = TRY(catalog_->GetSetting(std::string(kActiveModel)));
-  const auto active_key = TRY(catalog_->GetSetting(std::string(kActiveKey)));
 
   std::lock_guard lock(model_mutex_);
   std::unique_ptr<IndexFollower> follower;
   std::shared_ptr<IndexFollower> active = active_;
   std::shared_ptr<IndexFollower> target;
-  if (active != nullptr && active->model().key == wanted->key) {
-    target.reset();
-  } else {
-    if (active == nullptr && active_name && active_key && *active_key != wanted->key) {
-      // Only if that pack is still what it was; else there's nothing to embed queries with.
-      auto before = options_.model_info(*active_name);
-      if (before.ok() && before->key == *active_key) {
-        TRY(OpenFollower(*before, &follower));
-        active = std::move(follower);
-      }
-    }
+  if (active == nullptr && before) {
+    TRY(OpenFollower(*before, &follower));
+    active = std::move(follower);
+  }
+  if (active == nullptr || active->model().key != wanted->key) {
     TRY(OpenFollower(*wanted, &follower));
-    if (active == nullptr) {
-      active = std::move(follower);
-      TRY(catalog_->SetSetting(std::string(kActiveModel), wanted->name));
-      TRY(catalog_->SetSetting(std::string(kActiveKey), wanted->key));
-    } else {
-      target = std::move(follower);
-    }
+    target = std::move(follower);
+  }
+  if (active == nullptr) {
+    active = std::exchange(target, nullptr);
+    TRY(catalog_->SetSetting(std::string(kActiveModel), DumpJson(wanted->ToJson())));
   }
   active_ = active;
   target_ = target;
@@ -166,8 +164,7 @@ void Library::SwitchModelIfReady() {
     if (count.pending > 0) return;
   }
   const embedding::ModelInfo& model = target_->model();
-  Result<> stored = catalog_->SetSetting(std::string(kActiveModel), model.name);
-  if (stored.ok()) stored = catalog_->SetSetting(std::string(kActiveKey), model.key);
+  Result<> stored = catalog_->SetSetting(std::string(kActiveModel), DumpJson(model.ToJson()));
   if (!stored.ok()) return;
   const std::string old_path = active_->path();
   LOG_INFO("model {} is complete and is searched with from now on", model.name);

@@ -113,6 +113,7 @@ class Library {
   Result<std::vector<std::string>> Verify();
 
  private:
+  Result<std::optional<embedding::ModelInfo>> StoredModel() const;
   Result<> ChooseModel(const std::string& name);
   Result<> OpenFollower(const embedding::ModelInfo& model, std::unique_ptr<IndexFollower>* out);
   void SwitchModelIfReady();

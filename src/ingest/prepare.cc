@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <thread>
-
 #include "base/log.h"
 
 // The content's hash comes first: a copy, a move that the monitor couldn't explain, or a touched
@@ -48,9 +46,9 @@ class Preparer {
       outcome.status = job.error();
       return outcome;
     }
-    if (!WaitForRoom(task)) {
+    if (!HasRoom()) {
       outcome.release = true;
-      outcome.delay = Milliseconds(500);
+      outcome.delay = Milliseconds(250);
       return outcome;
     }
     Result<> done = Prepare(*job, task.lease().task.priority, &outcome);
@@ -59,15 +57,9 @@ class Preparer {
   }
 
  private:
-  // Embedding that lags holds preparing back, so that the bytes in flight stay bounded.
-  bool WaitForRoom(const queue::TaskContext& task) const {
-    const uint64_t room = blobs_->bytes_max() / 4 * 3;
-    for (int round = 0; blobs_->bytes() > room; ++round) {
-      if (task.ShouldStop() || round == 100) return false;
-      std::this_thread::sleep_for(Milliseconds(50));
-    }
-    return true;
-  }
+  // Embedding that lags holds preparing back, so that the bytes in flight stay bounded. There is
+  // work for seconds below this mark.
+  bool HasRoom() const { return blobs_->bytes() <= blobs_->bytes_max() / 4 * 3; }
 
   // True when the file isn't what the monitor saw any more.
   static bool Changed(const Fd& file, const PrepareJob& job) {
