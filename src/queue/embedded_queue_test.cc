@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "support/queue_conformance.h"
 
@@ -40,6 +42,28 @@ TEST(EmbeddedQueue, FileThatIsNoDatabaseIsNamedAsCorrupt) {
   EXPECT_EQ(queue.code(), Code::kCorrupt);
   EXPECT_THAT(queue.message(), testing::HasSubstr(path));
   EXPECT_EQ(*ReadFile(path), std::string(10000, 'x'));
+}
+
+TEST(EmbeddedQueue, DamagedFileIsSaidToBeCorrupt) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/queue.db";
+  {
+    const auto queue = OpenEmbeddedQueue({.path = path});
+    const std::vector<NewTask> tasks(2000, MakeTask());
+    ASSERT_TRUE((*queue)->Enqueue(tasks).ok());
+  }
+  // All but the first pages, which hold the schema.
+  std::string bytes = *ReadFile(path);
+  ASSERT_GT(bytes.size(), size_t{200000});
+  std::fill(bytes.begin() + 60000, bytes.end(), '\x5a');
+  ASSERT_TRUE(WriteFileAtomically(path, bytes).ok());
+  const auto queue = OpenEmbeddedQueue({.path = path});
+  ASSERT_TRUE(queue.ok());
+  const auto listed = (*queue)->List({});
+  ASSERT_FALSE(listed.ok());
+  EXPECT_EQ(listed.code(), Code::kCorrupt);
+  EXPECT_THAT(listed.message(), testing::HasSubstr(path));
+  EXPECT_EQ((*queue)->Enqueue(MakeTask()).code(), Code::kCorrupt);
 }
 
 TEST(EmbeddedQueue, MissingDirectoryIsAnError) {
