@@ -145,6 +145,9 @@ TEST(RemoteEmbedder, DoesntBlameARequestForAChildThatDiedBefore) {
   const auto model = Remote();
   const pid_t first = ChildOf(*model);
   kill(first, SIGKILL);
+  // A signal takes its time; the request comes after the death.
+  siginfo_t info{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(first), &info, WEXITED | WNOWAIT), 0);
   EXPECT_NE(ChildOf(*model), first);
 }
 
