@@ -145,7 +145,7 @@ int FillDisk(const std::string& directory, const std::string&) {
   if (!WriteFileAtomically(filler, std::string(1 << 20, 'x')).ok()) return 1;
   const auto queue = OpenQueue(directory + "/queue.db");
   NewTask task = MakeTask("tasks");
-  task.payload = {{"bytes", std::string(50000, 'x')}};
+  task.payload = {{"bytes", std::string(5000, 'x')}};
   std::vector<TaskId> accepted;
   Result<TaskId> id = queue->Enqueue(task);
   for (; id.ok(); id = queue->Enqueue(task)) accepted.push_back(*id);
@@ -161,7 +161,11 @@ int FillDisk(const std::string& directory, const std::string&) {
     if (!leases.ok() || leases->size() != 1 || (*leases)[0].task.id != accepted[i]) return 5;
     const Completion completion{(*leases)[0], Json::object(), {}};
     const auto answers = queue->Complete(std::span(&completion, 1));
-    if (!answers.ok() || !(*answers)[0].ok()) return 6;
+    if (!answers.ok() || !(*answers)[0].ok()) {
+      std::fprintf(stderr, "%s\n",
+                   (answers.ok() ? (*answers)[0].error() : answers.error()).message.c_str());
+      return 6;
+    }
   }
   return 0;
 }
