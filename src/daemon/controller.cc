@@ -1,6 +1,7 @@
 // The controller: REST API, catalog, index, reconciler. Never opens media and never loads a model
 // itself: a codec child and an embedding child do that for queries.
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -213,9 +214,23 @@ void TellPort(const RoleProcess& process, uint16_t port) {
   close(process.arguments.ready_fd);
 }
 
+// Uploads of a process that died, and room for many connections.
+void Tidy(const Layout& layout) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(layout.uploads, error)) {
+    std::error_code ignored;
+    std::filesystem::remove(entry.path(), ignored);
+  }
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
 }  // namespace
 
 int RunController(const RoleProcess& process, StopSignals& signals) {
+  Tidy(process.layout);
   Controller controller;
   Result<> started = OpenStores(process, &controller);
   if (started.ok()) started = controller.library->Start();
