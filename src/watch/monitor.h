@@ -92,7 +92,8 @@ struct MonitorOptions {
   Milliseconds settle{2000};   // a file counts once its size and time held still so long
   Milliseconds coalesce{200};  // changes are gathered this long before they are reported
   Milliseconds recheck{5000};  // an unreachable root is looked at again this often
-  const FileSystem* file_system = nullptr;  // a seam for tests; null: the machine's
+  // A seam for tests; null: the machine's. Shared, as a hanging call may outlive the monitor.
+  std::shared_ptr<const FileSystem> file_system;
 };
 
 // Thread-safe.

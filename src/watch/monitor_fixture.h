@@ -252,7 +252,7 @@ class MonitorFixture : public testing::Test {
     options.settle = Milliseconds(40);
     options.coalesce = Milliseconds(20);
     options.recheck = Milliseconds(30);
-    options.file_system = &faults_;
+    options.file_system = faults_;
     return options;
   }
   void OpenMonitor() {
@@ -307,7 +307,7 @@ class MonitorFixture : public testing::Test {
 
   const TemporaryDirectory directory_;
   const std::string root_ = directory_.path() + "/root";
-  FaultyFileSystem faults_;
+  const std::shared_ptr<FaultyFileSystem> faults_ = std::make_shared<FaultyFileSystem>();
   RecordingReporter reporter_;
   std::unique_ptr<Monitor> monitor_;  // goes first
 };

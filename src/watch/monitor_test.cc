@@ -51,9 +51,9 @@ TEST_F(MonitorTest, FaultsOfTheRootItselfMakeItUnreachable) {
   Write("a", "x");
   Start();
   for (const int error : {EIO, ESTALE, ENOTCONN, EACCES}) {
-    faults_.FailOpen(root_, error);
+    faults_->FailOpen(root_, error);
     EXPECT_EQ(Scan().state, RootState::kUnreachable);
-    faults_.FailOpen(root_, 0);
+    faults_->FailOpen(root_, 0);
     ASSERT_TRUE(Eventually([&] { return Status().state == RootState::kWatching; }));
   }
   EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a"));
@@ -108,14 +108,14 @@ TEST_F(MonitorTest, DirectoryThatCantBeReadKeepsWhatWasKnownBelow) {
   reporter_.TakeChanges();
   fs::remove(At("b/c/d"));
   fs::remove(At("a"));
-  faults_.FailOpen("b", EACCES);
+  faults_->FailOpen("b", EACCES);
   OpenMonitor();
   const RootStatus status = Scan();
   EXPECT_EQ(status.unreadable, 1u);
   EXPECT_THAT(status.reason, HasSubstr("b: Permission denied"));
   EXPECT_THAT(reporter_.Paths("root"), ElementsAre("b/c/d"));
   EXPECT_TRUE(reporter_.ends().back().second);
-  faults_.FailOpen("b", 0);
+  faults_->FailOpen("b", 0);
   EXPECT_EQ(Scan().unreadable, 0u);
   EXPECT_THAT(reporter_.Paths("root"), IsEmpty());
 }
@@ -125,11 +125,11 @@ TEST_F(MonitorTest, ListingThatBreaksOffMeansNothing) {
   Write("b/two", "y");
   Start();
   reporter_.TakeChanges();
-  faults_.FailListingWith("one");
+  faults_->FailListingWith("one");
   fs::remove(At("b/two"));
   EXPECT_EQ(Scan().unreadable, 1u);
   EXPECT_EQ(reporter_.Count(Kind::kGone, "b/one"), 0);
-  faults_.FailListingWith("");
+  faults_->FailListingWith("");
   Scan();
   EXPECT_THAT(reporter_.Paths("root"), ElementsAre("b/one"));
 }
@@ -137,7 +137,7 @@ TEST_F(MonitorTest, ListingThatBreaksOffMeansNothing) {
 TEST_F(MonitorTest, HangingRootBlocksOnlyItself) {
   Write("a", "x");
   fs::create_directory(directory_.path() + "/other");
-  faults_.Hang(directory_.path() + "/other", true);
+  faults_->Hang(directory_.path() + "/other", true);
   OpenMonitor();
   RootSpec other = Spec();
   other.name = "other";
@@ -152,8 +152,8 @@ TEST_F(MonitorTest, HangingRootBlocksOnlyItself) {
   EXPECT_EQ(monitor_->Scan("other", false, stop.get_token()).code(), Code::kCancelled);
   EXPECT_TRUE(monitor_->Unwatch("other").ok());
   CloseMonitor();
-  faults_.Hang(directory_.path() + "/other", false);
-  EXPECT_TRUE(Eventually([&] { return faults_.hanging() == 0; }));
+  faults_->Hang(directory_.path() + "/other", false);
+  EXPECT_TRUE(Eventually([&] { return faults_->hanging() == 0; }));
 }
 
 TEST_F(MonitorTest, FailedReportIsMadeAgainUntilItSucceeds) {

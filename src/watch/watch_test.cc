@@ -129,7 +129,7 @@ TEST_F(WatchTest, LostNoticesAreMadeGoodByAScan) {
 
 TEST_F(WatchTest, RunningOutOfWatchesFallsBackToPollingAndSaysSo) {
   for (int i = 0; i < 10; ++i) Write("d" + std::to_string(i) + "/f", "x");
-  faults_.LimitWatches(5);
+  faults_->LimitWatches(5);
   RootSpec spec = Spec();
   spec.scan_interval_s = 1;
   Start(spec);
@@ -142,7 +142,7 @@ TEST_F(WatchTest, RunningOutOfWatchesFallsBackToPollingAndSaysSo) {
 }
 
 TEST_F(WatchTest, RunningOutOfWatchesLaterFallsBackToPollingToo) {
-  faults_.LimitWatches(3);
+  faults_->LimitWatches(3);
   RootSpec spec = Spec();
   spec.scan_interval_s = 1;
   Start(spec);
@@ -153,7 +153,7 @@ TEST_F(WatchTest, RunningOutOfWatchesLaterFallsBackToPollingToo) {
 }
 
 TEST_F(WatchTest, FileSystemsWhereWatchingIsBlindArePolled) {
-  faults_.PretendKind({"nfs", "changes made elsewhere aren't seen"});
+  faults_->PretendKind({"nfs", "changes made elsewhere aren't seen"});
   RootSpec spec = Spec();
   spec.scan_interval_s = 1;
   Start(spec);
@@ -166,10 +166,10 @@ TEST_F(WatchTest, FileSystemsWhereWatchingIsBlindArePolled) {
 
 TEST_F(WatchTest, DirectoryThatBecomesReadableIsRead) {
   Write("b/c", "x");
-  faults_.FailOpen("b", EACCES);
+  faults_->FailOpen("b", EACCES);
   Start();
   EXPECT_EQ(Status().unreadable, 1u);
-  faults_.FailOpen("b", 0);
+  faults_->FailOpen("b", 0);
   fs::permissions(At("b"), fs::perms::owner_all);
   fs::permissions(At("b"), fs::perms::owner_all | fs::perms::group_all);
   EXPECT_TRUE(ModelBecomesDisk());
