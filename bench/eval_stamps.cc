@@ -1,19 +1,24 @@
 // How well a pack finds pictures by words: recall of descriptions over labelled pictures.
-//   eval_stamps TSV STAMPS MANIFESTS MODELS RUNTIME PACK
-// TSV: a line per picture, its path below STAMPS, a tab, its description. Every picture is indexed
-// by its pixels alone; a description's rank is 1 + the number of pictures scored above its own.
+//   eval_stamps TSV STAMPS MANIFESTS MODELS RUNTIME PACK [LANGUAGE]
+// TSV: a line per picture, its path below STAMPS, a tab, its description. With a LANGUAGE (zh_CN)
+// descriptions are those of the stamps' own text files, of the pictures that have one in it. Every
+// picture is indexed by its pixels alone; a description's rank is 1 + the number of pictures scored
+// above its own.
 
 #include <fcntl.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/strings.h"
 #include "embedding/model_packs.h"
+#include "index/vector_index.h"
 #include "media/codec.h"
 
 namespace {
@@ -39,6 +44,25 @@ Result<std::vector<Item>> ReadItems(const std::string& tsv) {
   return items;
 }
 
+// Tux Paint keeps descriptions beside a picture, in lines "LANGUAGE.utf8=text".
+void Translate(std::vector<Item>& items, const std::string& stamps, const std::string& language) {
+  std::vector<Item> out;
+  for (Item& item : items) {
+    const std::string path = stamps + "/" + item.path.substr(0, item.path.rfind('.')) + ".txt";
+    const Result<std::string> text = ReadFile(path, 1 << 20);
+    if (!text.ok()) continue;
+    for (std::string_view line : Split(*text, '\n')) {
+      const std::string key = language + ".utf8=";
+      if (line.starts_with(key)) {
+        item.description = Trim(line.substr(key.size()));
+        out.push_back(item);
+        break;
+      }
+    }
+  }
+  items = std::move(out);
+}
+
 Result<> EmbedAll(std::vector<Item>& items, const std::string& stamps, Embedder& model) {
   media::Codec codec({"--codec-child"}, {});
   media::PrepareOptions options;
@@ -55,58 +79,53 @@ Result<> EmbedAll(std::vector<Item>& items, const std::string& stamps, Embedder&
   return Ok{};
 }
 
-double InnerProduct(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * double{b[i]};
-  return sum;
+// Every picture's vectors, its place in `items` as its id.
+Result<std::unique_ptr<index::VectorIndex>> MakeIndex(const std::vector<Item>& items,
+                                                      const embedding::ModelInfo& info,
+                                                      const std::string& path) {
+  index::IndexOptions options;
+  options.model_key = info.key;
+  for (const embedding::ViewInfo& view : info.views) {
+    using Codes = index::View::Codes;
+    options.views.push_back({view.name, view.dimensions, view.fine ? Codes::kBf16 : Codes::kInt8});
+  }
+  auto vectors = TRY(index::VectorIndex::Open(path, options));
+  for (size_t i = 0; i < items.size(); ++i) {
+    const auto& views = items[i].embedding.views;
+    const std::vector<std::span<const float>> spans(views.begin(), views.end());
+    TRY(vectors->Add(static_cast<index::SegmentId>(i), spans));
+  }
+  return vectors;
 }
 
-// As index::ViewQuery says: weight * z(transform(inner product)), a single view unstandardised.
-std::vector<double> Score(const std::vector<Item>& items, const embedding::Probe& probe) {
-  std::vector<double> scores(items.size(), 0.0);
+std::vector<index::ViewQuery> ToQuery(const embedding::Probe& probe) {
+  using Transform = index::ViewQuery::Transform;
+  std::vector<index::ViewQuery> query;
   for (const embedding::ProbeView& view : probe.views) {
-    std::vector<float> vector = view.vector;
-    if (view.divide_by_mean) {
-      std::vector<double> mean(vector.size(), 0.0);
-      for (const Item& item : items) {
-        for (size_t i = 0; i < mean.size(); ++i)
-          mean[i] += double{item.embedding.views[view.view][i]};
-      }
-      for (size_t i = 0; i < mean.size(); ++i) {
-        mean[i] /= static_cast<double>(items.size());
-        vector[i] = mean[i] > 0 ? static_cast<float>(double{vector[i]} / mean[i]) : 0.0F;
-      }
-    }
-    std::vector<double> values;
-    double sum = 0, squares = 0;
-    for (const Item& item : items) {
-      double value = InnerProduct(vector, item.embedding.views[view.view]);
-      if (view.log) value = std::log(std::max(value, 1e-12));
-      values.push_back(value);
-      sum += value;
-    }
-    const double mean = sum / static_cast<double>(items.size());
-    for (double value : values) squares += (value - mean) * (value - mean);
-    const double deviation = std::sqrt(squares / static_cast<double>(items.size())) + 1e-12;
-    for (size_t i = 0; i < items.size(); ++i) {
-      scores[i] += double{view.weight} *
-                   (probe.views.size() == 1 ? values[i] : (values[i] - mean) / deviation);
-    }
+    query.push_back({view.view, view.vector, view.log ? Transform::kLog : Transform::kIdentity,
+                     view.weight, view.divide_by_mean});
   }
-  return scores;
+  return query;
 }
 
 Result<> Run(char** argv) {
   std::vector<Item> items = TRY(ReadItems(argv[1]));
+  if (argv[7] != nullptr) Translate(items, argv[2], argv[7]);
   const embedding::ModelPacks packs({argv[3], argv[4], argv[5]});
   const std::unique_ptr<Embedder> model = TRY(packs.Load(argv[6], {}));
   TRY(EmbedAll(items, argv[2], *model));
+  const TemporaryDirectory scratch;
+  const auto vectors = TRY(MakeIndex(items, model->info(), scratch.path() + "/index"));
   int at_1 = 0, at_5 = 0, at_10 = 0;
   for (size_t i = 0; i < items.size(); ++i) {
     const std::vector<embedding::Probe> probes = TRY(model->ProbeWords(items[i].description));
-    const std::vector<double> scores = Score(items, probes[0]);
-    int above = 0;
-    for (double score : scores) above += score > scores[i] ? 1 : 0;
+    const auto matches = TRY(vectors->Search(ToQuery(probes.at(0)), items.size()));
+    const auto own = std::find_if(matches.begin(), matches.end(), [&](const index::Match& match) {
+      return match.segment == static_cast<index::SegmentId>(i);
+    });
+    const auto above = std::count_if(matches.begin(), matches.end(), [&](const auto& match) {
+      return own == matches.end() || match.score > own->score;
+    });
     at_1 += above < 1 ? 1 : 0;
     at_5 += above < 5 ? 1 : 0;
     at_10 += above < 10 ? 1 : 0;
@@ -121,8 +140,9 @@ Result<> Run(char** argv) {
 
 int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "--codec-child") == 0) return msearch::media::ServeCodec();
-  if (argc != 7) {
-    std::fprintf(stderr, "usage: eval_stamps TSV STAMPS MANIFESTS MODELS RUNTIME PACK\n");
+  if (argc != 7 && argc != 8) {
+    std::fprintf(stderr,
+                 "usage: eval_stamps TSV STAMPS MANIFESTS MODELS RUNTIME PACK [LANGUAGE]\n");
     return 2;
   }
   const msearch::Result<> done = Run(argv);
