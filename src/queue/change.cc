@@ -216,6 +216,7 @@ Result<> Change::Insert(const Draft& draft, const TaskKey& key, int64_t queue,
   const NewTask::DeadLetter& letter = task.dead_letter;
   const std::string dead_letter = letter.queue.empty() ? "" : letter.queue + " " + letter.kind;
   const auto text = [](const std::string& value) { return UnlessEmpty(value); };
+  const bool bulky = draft.payload.size() > kInlinePayloadBytesMax;
   TRY(db_.Run(
       "INSERT INTO task(row, tail, queue, state, due, priority, created_at, available_at, timeout,"
       " blockers, kind, unique_key, parent, follows, policy, reason, error, events, payload,"
@@ -225,7 +226,10 @@ Result<> Change::Insert(const Draft& draft, const TaskKey& key, int64_t queue,
       now_ + delay, task.timeout.count(), followed.blockers, task.kind, text(task.unique_key),
       text(task.parent), text(follows), text(policy),
       followed.obstacle ? std::optional<std::string_view>("dependency") : std::nullopt, error,
-      events, draft.payload, text(dead_letter)));
+      events, bulky ? std::string_view() : std::string_view(draft.payload), text(dead_letter)));
+  if (bulky) {
+    TRY(db_.Run("INSERT INTO bulk(row, payload) VALUES(?1, ?2)", key.row, draft.payload));
+  }
   Count(queue, std::nullopt, state);
   return Ok{};
 }

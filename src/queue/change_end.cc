@@ -74,7 +74,8 @@ Result<> Change::LeaveDeadLetter(int64_t row) {
   {
     storage::Statement failed = TRY(db_.Prepare(
         "SELECT dead_letter, unique_key, priority, policy, tail, error, attempts, epoch,"
-        " counter, payload, kind FROM task WHERE row = ?1 AND dead_letter IS NOT NULL"));
+        " counter, " MSEARCH_QUEUE_PAYLOAD
+        ", kind FROM task WHERE row = ?1 AND dead_letter IS NOT NULL"));
     failed.With(row);
     if (!TRY(failed.Step())) return Ok{};
     const std::vector<std::string_view> address = Split(failed.Text(0), ' ');

@@ -95,7 +95,8 @@ Where WhereOf(const TaskFilter& filter, UnixMs now) {
   if (filter.status) AddStatus(where, *filter.status);
   if (filter.reason) AddReason(where, *filter.reason);
   if (!filter.text.empty()) {
-    where.Add("(instr(payload, ?) OR instr(error, ?) OR instr(task_id(task.row, tail), ?))",
+    where.Add("(instr(" MSEARCH_QUEUE_PAYLOAD
+              ", ?) OR instr(error, ?) OR instr(task_id(task.row, tail), ?))",
               filter.text);
   }
   if (filter.stuck) where.Add("state = 3 AND due <= ?", now + kStuckMs);

@@ -7,6 +7,9 @@
 //   started            when the lease runs out
 //   ended              when it ended
 //
+// SQLite writes all of a row at each change, so a payload that is not short stands in `bulk`, which
+// is written once; the row's own is empty then.
+//
 // Counts are kept in `tally`, one row per queue, such that the usual life of a task touches them
 // only where it's leased, which has to count tokens anyway: of all leases, those that didn't end
 // as finished are counted, and the finished ones are the difference. What is queued or started is
@@ -77,6 +80,14 @@ CREATE TABLE task(
 CREATE INDEX task_place ON task(queue, state, due);
 CREATE UNIQUE INDEX task_unique ON task(unique_key) WHERE unique_key IS NOT NULL AND state >= 3;
 CREATE INDEX task_parent ON task(parent) WHERE parent IS NOT NULL;
+
+CREATE TABLE bulk(
+  row INTEGER PRIMARY KEY,
+  payload TEXT NOT NULL);
+CREATE TRIGGER bulk_goes_with_task AFTER DELETE ON task WHEN old.payload = ''
+BEGIN
+  DELETE FROM bulk WHERE row = old.row;
+END;
 
 CREATE TABLE follows(
   task INTEGER NOT NULL,

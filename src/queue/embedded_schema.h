@@ -35,11 +35,20 @@ Status StatusOf(State state);
 
 const std::vector<std::string_view>& EmbeddedMigrations();
 
+// Payloads longer than this stand in a table of their own.
+constexpr size_t kInlinePayloadBytesMax = 2000;
+// A task's payload wherever it stands, in a query on task.
+#define MSEARCH_QUEUE_PAYLOAD                                                                    \
+  "CASE payload WHEN '' THEN (SELECT payload FROM bulk WHERE bulk.row = task.row) ELSE payload " \
+  "END"
+
 // Everything that ReadTask needs. A WHERE clause or the like follows.
 inline constexpr char kSelectTask[] =
     "SELECT task.row, tail, tally.name, paused, state, priority, created_at, available_at,"
     " timeout, attempts, errors, crashes, losses, cancel, started_at, due,"
-    " kind, worker, unique_key, parent, follows, policy, reason, progress, error, payload, result"
+    " kind, worker, unique_key, parent, follows, policy, reason, progress, error,"
+    " " MSEARCH_QUEUE_PAYLOAD
+    ", result"
     " FROM task CROSS JOIN tally ON tally.id = task.queue ";
 Result<Task> ReadTask(const storage::Statement& row);
 

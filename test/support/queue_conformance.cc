@@ -181,6 +181,25 @@ TEST_P(QueueConformance, PayloadBeyondTheLimitIsRefused) {
   EXPECT_EQ(TakeOne().task.payload, task.payload);
 }
 
+TEST_P(QueueConformance, LongPayloadIsLikeAnyOther) {
+  NewTask task = MakeTask();
+  task.payload = {{"text", std::string(30000, 'x') + "giraffe"}};
+  task.dead_letter = {"letters", "failed"};
+  const TaskId id = Add(task);
+  TaskFilter filter;
+  filter.text = "giraffe";
+  EXPECT_THAT(Ids(*queue_->List(filter)), ElementsAre(id));
+  ASSERT_TRUE(queue_->Release(TakeOne()).ok());
+  const Lease lease = TakeOne();
+  EXPECT_EQ(lease.task.payload, task.payload);
+  ASSERT_TRUE(Fail(lease, Code::kCorrupt).ok());
+  EXPECT_EQ(Take(1, "letters").at(0).task.payload["payload"], task.payload);
+  Advance(Milliseconds(1000));
+  ASSERT_TRUE(queue_->Maintain({Milliseconds(0), Milliseconds(0), 100}).ok());
+  filter.status = Status::kFailed;
+  EXPECT_EQ(*queue_->Count(filter), 0);
+}
+
 TEST_P(QueueConformance, UnknownTaskIsNotFound) {
   for (const std::string id :
        {"", "t", "x01JZZZZZZZZZZZZZZZZZZZZZZZ", "t01JZZZZZZZZZZZZZZZZZZZZZZZ"}) {

@@ -26,6 +26,7 @@ class RandomRun {
   std::string Run(int steps) {
     for (int step = 0; step < steps; ++step) {
       std::string fault = Step();
+      if (fault.empty()) fault = model_.AdoptLetters(queue());
       if (fault.empty() && step % 20 == 0) fault = model_.Compare(queue());
       if (!fault.empty()) return "step " + std::to_string(step) + ": " + fault;
     }
@@ -62,6 +63,8 @@ class RandomRun {
       for (size_t i = Below(3) + 1; i > 0; --i) task.after.push_back(AnyTask());
     }
     if (Chance(20)) task.parent = AnyTask();
+    if (Chance(20)) task.dead_letter = {OneOf(kQueues), "letter"};
+    if (Chance(5)) task.payload["padding"] = std::string(5000, 'x');
     return task;
   }
 

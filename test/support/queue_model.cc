@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace msearch::queue {
 namespace {
@@ -55,6 +56,7 @@ void QueueModel::Add(const NewTask& added, const TaskId& id) {
   shown.available_at = now_ + added.delay.count();
   shown.after = added.after;
   shown.parent = added.parent;
+  task.dead_letter = added.dead_letter;
   task.history = {"enqueued"};
   bool waits = false;
   for (const TaskId& before : added.after) {
@@ -254,8 +256,50 @@ void QueueModel::End(ModelTask& task, Status status, const std::string& reason) 
   task.shown.lease_until.reset();
   Lane& lane = lanes_[task.shown.queue];
   if (status == Status::kFinished) ++lane.finished_total;
-  if (status == Status::kFailed) ++lane.failed_total;
+  if (status == Status::kFailed) {
+    ++lane.failed_total;
+    LeaveLetter(task);
+  }
   Settle(task);
+}
+
+void QueueModel::LeaveLetter(const ModelTask& failed) {
+  if (failed.dead_letter.queue.empty()) return;
+  const Task& task = failed.shown;
+  NewTask letter;
+  letter.queue = failed.dead_letter.queue;
+  letter.kind = failed.dead_letter.kind;
+  letter.unique_key = task.unique_key;
+  letter.priority = task.priority;
+  letter.retry = task.retry;
+  letter.payload = {{"task_id", task.id},
+                    {"kind", task.kind},
+                    {"error", std::string(CodeName(task.error->code))},
+                    {"attempts", task.attempts},
+                    {"token", {failed.token.epoch, failed.token.counter}},
+                    {"payload", task.payload}};
+  letters_.push_back(std::move(letter));
+}
+
+QueueModel::Fault QueueModel::AdoptLetters(TaskQueue& queue) {
+  for (NewTask& letter : std::exchange(letters_, {})) {
+    TaskFilter filter;
+    filter.queue = letter.queue;
+    filter.kind = letter.kind;
+    filter.limit = 10000;
+    const auto listed = queue.List(filter);
+    if (!listed.ok()) return listed.message();
+    const auto found = std::find_if(listed->begin(), listed->end(), [&](const Task& task) {
+      // The model doesn't know what the back end says about a failure, only its kind.
+      Json payload = task.payload;
+      payload["error"] = payload["error"].value("code", "");
+      return payload == letter.payload && !tasks_.contains(task.id);
+    });
+    if (found == listed->end()) return "no dead letter of " + letter.payload["task_id"].dump();
+    letter.payload = found->payload;
+    Add(letter, found->id);
+  }
+  return "";
 }
 
 void QueueModel::EndCancelled(ModelTask& task) {

@@ -16,6 +16,7 @@ namespace msearch::queue {
 
 struct ModelTask {
   Task shown;  // as Get must show it
+  NewTask::DeadLetter dead_letter;
   Token token;
   std::vector<std::string> history;
   bool fresh = true;  // never started, delayed or blocked: goes strictly by age
@@ -50,6 +51,10 @@ class QueueModel {
   void SetPaused(const std::string& queue, bool paused);
   void Maintain(const Retention& retention);
 
+  // Learns the ids of the dead letters left by what happened since the last call. To be called
+  // after every call that can make a task fail.
+  Fault AdoptLetters(TaskQueue& queue);
+
   // Differences between what the model and the back end show.
   Fault Compare(TaskQueue& queue) const;
   const std::map<TaskId, ModelTask>& tasks() const { return tasks_; }
@@ -71,6 +76,7 @@ class QueueModel {
   void MakeReady(ModelTask& task);
   void PutBack(ModelTask& task, UnixMs available_at);
   void End(ModelTask& task, Status status, const std::string& reason = "");
+  void LeaveLetter(const ModelTask& failed);
   void EndCancelled(ModelTask& task);
   void Lose(ModelTask& task);
   void Settle(const ModelTask& ended);
@@ -79,6 +85,7 @@ class QueueModel {
 
   UnixMs now_;
   Token last_token_;
+  std::vector<NewTask> letters_;  // left, and not yet seen
   std::map<TaskId, ModelTask> tasks_;
   std::map<std::string, Lane> lanes_;
 };
