@@ -9,7 +9,6 @@
 // is that of parent and child together.
 
 #include <time.h>
-#include <turbojpeg.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,20 +22,22 @@
 #include <string>
 #include <vector>
 
+#include "bare_jpeg.h"
 #include "base/file.h"
+#include "measure.h"
 #include "media/codec.h"
 #include "media/encode.h"
-#include "media/picture.h"
-#include "media/resize.h"
 #include "support/pictures.h"
 
 namespace {
 
 using namespace msearch;
+using bench::Median;
 using Clock = std::chrono::steady_clock;
 
 constexpr uint32_t kSide = 224;
 constexpr uint32_t kThumbnailSide = 320;
+constexpr media::PixelsWanted kWanted{kSide, kSide, media::PixelsWanted::Fit::kCenterCrop};
 
 [[noreturn]] void Die(const std::string& message) {
   std::fprintf(stderr, "decode_bench: %s\n", message.c_str());
@@ -65,41 +66,17 @@ std::vector<std::string> Files(const std::string& folder) {
   return files;
 }
 
-// The smallest of the scales with SIMD that leaves both sizes: the model's and the thumbnail's.
-tjscalingfactor ScaleFor(int width, int height) {
-  const media::PictureRequest request{kSide, kThumbnailSide, UINT64_MAX};
-  const int by = static_cast<int>(
-      request.Reduction(static_cast<uint32_t>(width), static_cast<uint32_t>(height), 8));
-  return {1, by >= 8 ? 8 : by >= 4 ? 4 : by >= 2 ? 2 : 1};
-}
-
-void Bare(const std::string& path, tjhandle decoder) {
-  const auto file = ReadFile(path);
-  if (!file.ok()) Die(file.message());
-  const auto* bytes = reinterpret_cast<const unsigned char*>(file->data());
-  int width = 0, height = 0, subsampling = 0, colors = 0;
-  if (tjDecompressHeader3(decoder, bytes, file->size(), &width, &height, &subsampling, &colors)) {
-    Die(path + ": " + tjGetErrorStr2(decoder));
-  }
-  const tjscalingfactor scale = ScaleFor(width, height);
-  const int w = TJSCALED(width, scale);
-  const int h = TJSCALED(height, scale);
-  media::Raster raster(static_cast<uint32_t>(w), static_cast<uint32_t>(h));
-  if (tjDecompress2(decoder, bytes, file->size(), raster.rgbx.data(), w, 0, h, TJPF_RGBX,
-                    TJFLAG_FASTUPSAMPLE)) {
-    Die(path + ": " + tjGetErrorStr2(decoder));
-  }
-  const double side = std::min(w, h);
-  const media::Area middle{(w - side) / 2, (h - side) / 2, side, side};
-  const std::string pixels = media::ToRgb(media::Resize(raster, middle, kSide, kSide));
-  if (pixels.size() != size_t{kSide} * kSide * 3) Die("wrong size");
+void Bare(const std::string& path, bench::BareJpeg& decoder) {
+  const auto pixels = decoder.Pixels(path);
+  if (!pixels.ok()) Die(pixels.message());
+  if (pixels->size() != size_t{kSide} * kSide * 3) Die("wrong size");
 }
 
 void Ours(const std::string& path, media::Codec& codec) {
   const auto file = OpenFile(path, 0);
   if (!file.ok()) Die(file.message());
   media::PrepareOptions options;
-  options.pixels = {kSide, kSide, media::PixelsWanted::Fit::kCenterCrop};
+  options.pixels = kWanted;
   options.thumbnail_side_max = kThumbnailSide;
   const auto prepared = codec.Prepare(*file, path, options);
   if (!prepared.ok()) Die(prepared.message());
@@ -133,12 +110,6 @@ void Measure(Cost& cost, pid_t child, const std::function<void()>& work) {
   cost.seconds += std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -152,7 +123,7 @@ int main(int argc, char** argv) {
   media::CodecLimits limits;
   limits.files_per_child = 1 << 30;  // one child: its processor time is read from outside
   media::Codec codec({"codec"}, limits);
-  tjhandle decoder = tjInitDecompress();
+  bench::BareJpeg decoder(kWanted, kThumbnailSide);
   std::vector<double> bare_ms, ours_ms, bare_cpu_ms, ours_cpu_ms, ratios, cpu_ratios;
   for (const std::string& path : files)
     Ours(path, codec);  // starts the child, fills the page cache
@@ -172,7 +143,6 @@ int main(int argc, char** argv) {
     ratios.push_back(bare.seconds / ours.seconds);
     cpu_ratios.push_back(bare.processor_seconds / ours.processor_seconds);
   }
-  tjDestroy(decoder);
   std::printf("%zu pictures, %d rounds, medians\n", files.size(), rounds);
   std::printf("                                        elapsed    processor\n");
   std::printf("bare libjpeg-turbo, decode and resize  %7.2f ms   %7.2f ms a picture\n",

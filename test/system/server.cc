@@ -64,7 +64,8 @@ CommandResult RunMsearch(const std::vector<std::string>& arguments) {
   return result;
 }
 
-Server::Server(std::vector<std::string> flags) : flags_(std::move(flags)) {
+Server::Server(std::vector<std::string> flags, std::string model)
+    : flags_(std::move(flags)), model_(std::move(model)) {
   fs::create_directories(files());
 }
 
@@ -74,7 +75,7 @@ Server::~Server() {
 
 bool Server::Start() {
   std::vector<std::string> arguments{"run",    "both", "--data",  data(),
-                                     "--port", "0",    "--model", "builtin"};
+                                     "--port", "0",    "--model", model_};
   arguments.insert(arguments.end(), flags_.begin(), flags_.end());
   setenv("MSEARCH_PROCESSES_FILE_MONITOR_SETTLE_MS", "100", 1);
   std::array<int, 2> ends{};

@@ -25,8 +25,8 @@ CommandResult RunMsearch(const std::vector<std::string>& arguments);
 
 class Server {
  public:
-  // Doesn't start it yet. Model builtin, port 0, no settling time.
-  explicit Server(std::vector<std::string> flags = {});
+  // Doesn't start it yet. Port 0, hardly any settling time.
+  explicit Server(std::vector<std::string> flags = {}, std::string model = "builtin");
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -64,7 +64,8 @@ class Server {
 
  private:
   TemporaryDirectory directory_;
-  std::vector<std::string> flags_;
+  const std::vector<std::string> flags_;
+  const std::string model_;
   pid_t pid_ = -1;
   std::string url_;
 };
