@@ -15,11 +15,6 @@ namespace {
 
 constexpr Milliseconds kGrace{8000};
 
-int CannotStart(const Error& error) {
-  LOG_ERROR("{}", error.message);
-  return kCannotStart;
-}
-
 // Another process may be making the same file right now; a disk may be full for a while.
 int TryAgain(const Error& error) {
   LOG_ERROR("{}", error.message);
@@ -202,9 +197,7 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
 int RunEmbedderChild(const RoleProcess& process) {
   embedding::ModelPacks::LoadOptions load;
   load.device = process.settings.Text("processes.embedding_worker.device");
-  auto embedder = Packs(process).Load(process.arguments.model, load);
-  if (!embedder.ok()) return CannotStart(embedder.error());
-  return embedding::ServeEmbedder(std::move(*embedder));
+  return embedding::ServeEmbedder(Packs(process).Load(process.arguments.model, load));
 }
 
 }  // namespace msearch::daemon
