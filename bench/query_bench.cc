@@ -4,27 +4,24 @@
 //   query_bench PICTURES [SEGMENTS, 100000] [ROUNDS, 5]
 //
 // PICTURES: a folder of files to index meanwhile. MSEARCH_MODEL_DIRECTORY: where open-1k was pulled
-// to. The library is synthetic: nine in ten segments are pictures with random vectors of the pack's
-// views and random ones of its labels, the rest are passages of words; its root is paused, so its
-// files needn't exist. Bare: ProbeWords in this process, one thread, then VectorIndex::Search of
-// each probe over a second opening of the server's own index file, as many results as the server
-// asks for. The two take turns query by query. The server does more: full text, fusing, paths,
-// labels and reasons of the hits, JSON and HTTP, with a new connection for each query.
+// to. The library is synthetic (synthetic_library.h). Bare: ProbeWords in this process, one thread,
+// then VectorIndex::Search of each probe over a second opening of the server's own index file, as
+// many results as the server asks for. The two take turns query by query. The server does more:
+// full text, fusing, paths, labels and reasons of the hits, JSON and HTTP, with a new connection
+// for each query.
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "catalog/catalog.h"
-#include "embedding/label_set.h"
 #include "index/vector_index.h"
-#include "ingest/pipeline.h"
 #include "measure.h"
+#include "roles.h"
+#include "synthetic_library.h"
 #include "system/server.h"
 
 namespace msearch::bench {
@@ -33,7 +30,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kPack[] = "open-1k";
-constexpr size_t kBatch = 500;
 constexpr size_t kHits = 20;
 constexpr size_t kDepth = 100;  // what the server takes from the index for so many hits
 
@@ -57,123 +53,6 @@ const std::vector<std::string> kQueries{"a red sports car",
                                         "elephant",
                                         "old telephone",
                                         "flowers in a pot"};
-
-using Generator = std::mt19937_64;
-
-std::vector<float> Direction(size_t dimensions, Generator& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> vector(dimensions);
-  float squares = 0;
-  for (float& value : vector) {
-    value = normal(random);
-    squares += value * value;
-  }
-  for (float& value : vector) value /= std::sqrt(squares);
-  return vector;
-}
-
-// Like a classifier's probabilities to the power of 0.7: few are large, all are positive.
-std::vector<float> Likelihoods(size_t dimensions, Generator& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> vector(dimensions);
-  float sum = 0;
-  for (float& value : vector) {
-    value = std::exp(3 * normal(random));
-    sum += value;
-  }
-  for (float& value : vector) value = std::pow(value / sum, 0.7F);
-  return vector;
-}
-
-class SyntheticLibrary {
- public:
-  SyntheticLibrary(const embedding::ModelInfo& info, embedding::LabelSet labels)
-      : info_(info), labels_(std::move(labels)) {}
-
-  // Writes the catalog of a data folder. `root`: any existing folder.
-  Result<> Write(const std::string& data, const std::string& root, int segments) {
-    fs::create_directories(data);
-    const auto catalog = TRY(catalog::Catalog::OpenSqlite(data + "/catalog.db"));
-    catalog::Root row = TRY(catalog->AddRoot({.name = "library", .path = root}));
-    std::vector<catalog::FileFact> facts;
-    for (int i = 0; i < segments; ++i) facts.push_back(Fact(i));
-    TRY(catalog->FilesPresent("library", facts));
-    const uint64_t epoch = TRY(catalog->RaiseEpoch());
-    catalog::FileId after = 0;
-    uint64_t counter = 0;
-    while (true) {
-      const auto files = TRY(catalog->PendingFiles(after, kBatch));
-      if (files.empty()) break;
-      after = files.back().id;
-      std::vector<catalog::Commit> commits;
-      for (const catalog::File& file : files) {
-        commits.push_back({.file = file.id,
-                           .version = file.version,
-                           .token = {epoch, ++counter},
-                           .model_key = info_.key,
-                           .content = Content(file.fact)});
-      }
-      for (const auto& effect : TRY(catalog->Apply(commits))) TRY(Result<>(effect.status));
-    }
-    row.paused = true;
-    return catalog->UpdateRoot(row);
-  }
-
- private:
-  static catalog::FileFact Fact(int number) {
-    const bool passage = number % 10 == 0;
-    const std::string name = (passage ? "notes_" : "IMG_") + std::to_string(number);
-    return {
-        .path = "album " + std::to_string(number / 1000) + "/" + name + (passage ? ".txt" : ".jpg"),
-        .size = passage ? 2000U : 3000000U,
-        .modified_ns = (1700000000LL + number * 60LL) * 1000000000LL,
-        .inode = static_cast<uint64_t>(number) + 1};
-  }
-
-  catalog::MediaContent Content(const catalog::FileFact& fact) {
-    const bool passage = fact.path.ends_with(".txt");
-    catalog::MediaContent content;
-    content.hash = Sha256(fact.path);
-    content.preparation = ingest::kPreparation;
-    content.type = passage ? "document" : "image";
-    content.mime = passage ? "text/plain" : "image/jpeg";
-    content.size = fact.size;
-    content.segments.push_back(passage ? Passage() : Picture());
-    return content;
-  }
-
-  // Views of open-1k: semantic, labels, visual, passage.
-  catalog::Segment Picture() {
-    catalog::Segment segment;
-    for (const embedding::ViewInfo& view : info_.views) {
-      segment.views.push_back(view.name == "passage" ? std::vector<float>()
-                              : view.fine            ? Likelihoods(view.dimensions, random_)
-                                                     : Direction(view.dimensions, random_));
-    }
-    for (size_t i = 0; i < 1 + random_() % 3; ++i) {
-      const auto& label = labels_.entries[random_() % labels_.entries.size()];
-      segment.labels.push_back(label.text);
-      segment.labels.insert(segment.labels.end(), label.generals.begin(), label.generals.end());
-    }
-    return segment;
-  }
-
-  catalog::Segment Passage() {
-    catalog::Segment segment;
-    for (const embedding::ViewInfo& view : info_.views) {
-      segment.views.push_back(view.name == "passage" ? Direction(view.dimensions, random_)
-                                                     : std::vector<float>());
-    }
-    for (int i = 0; i < 100; ++i) {
-      segment.text += labels_.entries[random_() % labels_.entries.size()].text + " ";
-    }
-    return segment;
-  }
-
-  const embedding::ModelInfo& info_;
-  const embedding::LabelSet labels_;
-  Generator random_{1};
-};
 
 index::IndexOptions OptionsFor(const embedding::ModelInfo& info) {
   index::IndexOptions options;
@@ -208,12 +87,14 @@ Result<std::unique_ptr<index::VectorIndex>> OpenSecond(const test::Server& serve
   return opened;
 }
 
-// Milliseconds.
+// Milliseconds; all vectors but those of the processor's time have one element a query.
 struct Times {
   std::vector<double> embed;
   std::vector<double> scan;
   std::vector<double> bare;
   std::vector<double> http;
+  double bare_processor = 0;                     // a query
+  std::map<std::string, double> http_processor;  // a query, by role
 };
 
 class Asker {
@@ -258,18 +139,28 @@ class Asker {
   const test::Server& server_;
 };
 
-Result<Times> MeasureIdle(const Asker& asker, int rounds) {
+Result<Times> MeasureIdle(const Asker& asker, const test::Server& server, int rounds) {
   Times warming;
   for (const std::string& words : kQueries) {
     TRY(asker.Bare(words, &warming));
     TRY(asker.Http(words, &warming));
   }
   Times times;
+  const auto before = RolesUnder(server.pid(), false);
   for (int round = 0; round < rounds; ++round) {
     for (const std::string& words : kQueries) {
+      const double begin = ThreadSeconds();
       TRY(asker.Bare(words, &times));
+      times.bare_processor += (ThreadSeconds() - begin) * 1000;
       TRY(asker.Http(words, &times));
     }
+  }
+  const auto queries = static_cast<double>(times.http.size());
+  times.bare_processor /= queries;
+  for (const auto& [role, use] : RolesUnder(server.pid(), false)) {
+    const auto found = before.find(role);
+    const double used = found == before.end() ? 0 : found->second.processor_seconds;
+    times.http_processor[role] = (use.processor_seconds - used) * 1000 / queries;
   }
   return times;
 }
@@ -315,6 +206,14 @@ void Print(const Times& idle, const Times& busy) {
   row("bare, both", idle.bare, false);
   row("over HTTP, idle", idle.http, true);
   row("over HTTP, while indexing", busy.http, true);
+  std::printf("\nprocessor time of a query, idle    ms\n%-28s %8.2f\n", "bare",
+              idle.bare_processor);
+  double all = 0;
+  for (const auto& [role, milliseconds] : idle.http_processor) {
+    all += milliseconds;
+    if (milliseconds > 0) std::printf("%-28s %8.2f\n", role.c_str(), milliseconds);
+  }
+  std::printf("%-28s %8.2f\n", "msearch, all roles", all);
 }
 
 Result<> Run(const std::string& pictures, int segments, int rounds) {
@@ -330,7 +229,7 @@ Result<> Run(const std::string& pictures, int segments, int rounds) {
   const auto index = TRY(OpenSecond(server, scratch.path() + "/second.index", model->info(),
                                     static_cast<size_t>(segments)));
   const Asker asker(*model, *index, server);
-  const Times idle = TRY(MeasureIdle(asker, rounds));
+  const Times idle = TRY(MeasureIdle(asker, server, rounds));
   const Times busy =
       TRY(MeasureBusy(asker, server, pictures, rounds * static_cast<int>(kQueries.size())));
   Print(idle, busy);
