@@ -65,8 +65,6 @@ class Change {
   Result<size_t> SeeToOverdue(size_t count_max);
   // At most `count_max` ended tasks; how many there were.
   Result<size_t> Remove(State state, UnixMs ended_until, size_t count_max);
-  Result<size_t> RemoveOldest(size_t count_max);
-  Result<int64_t> CountEnded();
 
   Result<> SetPaused(const std::string& queue, bool paused);
 

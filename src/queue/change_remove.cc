@@ -20,19 +20,4 @@ Result<size_t> Change::Remove(State state, UnixMs ended_until, size_t count_max)
   return CountRemoved(removal);
 }
 
-Result<size_t> Change::RemoveOldest(size_t count_max) {
-  storage::Statement removal = TRY(db_.Prepare(
-      "DELETE FROM task WHERE row IN (SELECT row FROM task WHERE queue IN (SELECT id FROM tally)"
-      " AND state <= 2 ORDER BY due, row LIMIT ?1) RETURNING queue, state"));
-  removal.With(static_cast<int64_t>(count_max));
-  return CountRemoved(removal);
-}
-
-Result<int64_t> Change::CountEnded() {
-  return TRY(db_.QueryInt("SELECT sum(leases - unfinished - forgotten + failed + cancelled)"
-                          " - (SELECT count(*) FROM task WHERE queue IN (SELECT id FROM tally)"
-                          " AND state = 3) FROM tally WHERE id > 0"))
-      .value_or(0);
-}
-
 }  // namespace msearch::queue

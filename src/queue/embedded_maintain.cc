@@ -1,4 +1,6 @@
 // House-keeping, in many short transactions: workers get their turn between them.
+#include <algorithm>
+
 #include "queue/embedded_queue.h"
 
 namespace msearch::queue {
@@ -22,6 +24,35 @@ Result<> EmbeddedQueue::Repeat(const std::function<Result<size_t>(Change&)>& ste
   return Ok{};
 }
 
+Result<> EmbeddedQueue::RemoveBeyond(int64_t rows_max) {
+  int64_t excess = 0;
+  UnixMs youngest = 0;  // of those that go
+  // Sought while reading, which holds up nobody.
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    excess = TRY(db.QueryInt("SELECT sum(leases - unfinished - forgotten + failed + cancelled)"
+                             " - (SELECT count(*) FROM task WHERE queue IN (SELECT id FROM tally)"
+                             " AND state = 3) FROM tally WHERE id > 0"))
+                 .value_or(0) -
+             rows_max;
+    if (excess <= 0) return Ok{};
+    youngest = TRY(db.QueryInt("SELECT due FROM task WHERE queue IN (SELECT id FROM tally)"
+                               " AND state <= 2 ORDER BY due LIMIT 1 OFFSET ?1",
+                               excess - 1))
+                   .value_or(0);
+    return Ok{};
+  }));
+  for (const State state : {State::kFinished, State::kFailed, State::kCancelled}) {
+    TRY(Repeat([&](Change& change) -> Result<size_t> {
+      if (excess <= 0) return size_t{0};
+      const size_t removed =
+          TRY(change.Remove(state, youngest, std::min(kStepRows, static_cast<size_t>(excess))));
+      excess -= static_cast<int64_t>(removed);
+      return removed;
+    }));
+  }
+  return Ok{};
+}
+
 Result<> EmbeddedQueue::Maintain(const Retention& retention) {
   TRY(Repeat([](Change& change) { return change.SeeToOverdue(kStepRows); }));
   for (const State state : {State::kFinished, State::kFailed, State::kCancelled}) {
@@ -30,12 +61,7 @@ Result<> EmbeddedQueue::Maintain(const Retention& retention) {
       return change.Remove(state, change.now() - kept.count(), kStepRows);
     }));
   }
-  TRY(Repeat([&](Change& change) -> Result<size_t> {
-    const int64_t ended = TRY(change.CountEnded());
-    if (ended <= retention.rows_max) return size_t{0};
-    return change.RemoveOldest(
-        std::min(kStepRows, static_cast<size_t>(ended - retention.rows_max)));
-  }));
+  TRY(RemoveBeyond(retention.rows_max));
   return Write([](Change& change) {
     return change.db().Run("DELETE FROM worker WHERE expires_at <= ?1", change.now());
   });

@@ -80,6 +80,7 @@ class EmbeddedQueue final : public TaskQueue {
   // Runs `body` on the row of a lease that is honoured; kStale otherwise.
   Result<> WithHeld(const Lease& lease,
                     const std::function<Result<>(Change&, const TaskRow&)>& body);
+  Result<> RemoveBeyond(int64_t rows_max);
   // Steps, each in a transaction of its own, until one finds less than a step's worth to do.
   Result<> Repeat(const std::function<Result<size_t>(Change&)>& step);
   struct Outlook {

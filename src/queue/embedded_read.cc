@@ -86,7 +86,12 @@ void AddReason(Where& where, const std::string& reason) {
 Where WhereOf(const TaskFilter& filter, UnixMs now) {
   Where where;
   if (filter.queue) {
-    where.Add("task.queue = (SELECT id FROM tally WHERE name = ?)", *filter.queue);
+    // What is queued is as a rule the newest, so rows are looked at one after the other; of the
+    // rest, the index knows which they are.
+    const bool newest = !filter.status || *filter.status == Status::kQueued;
+    where.Add(std::string(newest && !filter.stuck ? "+" : "") +
+                  "task.queue = (SELECT id FROM tally WHERE name = ?)",
+              *filter.queue);
   } else if (filter.stuck || (filter.status && *filter.status != Status::kQueued)) {
     // Lets the index over queue and state find the few among many.
     where.Add("task.queue IN (SELECT id FROM tally)");
