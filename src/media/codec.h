@@ -26,7 +26,8 @@ std::optional<MediaType> TypeOfExtension(std::string_view path);
 // ".jpg", ...: every extension that this build reads.
 std::vector<std::string> SupportedExtensions();
 
-// Pixels wanted for a model: as embedding::ImageInputSpec, which this folder doesn't know.
+// Pixels wanted for a model: as embedding::ImageInputSpec, which this folder doesn't know. kPad
+// centres the picture.
 struct PixelsWanted {
   uint32_t width = 0;  // 0: none
   uint32_t height = 0;
@@ -86,9 +87,9 @@ class Codec {
   Codec& operator=(const Codec&) = delete;
 
   // Opens no path: `file` is an open descriptor of a regular file; `name` helps to tell formats
-  // apart and stands in messages. Errors: kCorrupt (broken or truncated beyond use), kUnsupported
-  // (nothing here reads it), kTooLarge (a limit, named), kCrashed (the child died: kind and peak
-  // memory in the message), kTimeout.
+  // apart and stands in messages. Errors: kInvalid (not a regular file), kCorrupt (broken or
+  // truncated beyond use), kUnsupported (nothing here reads it), kTooLarge (a limit, named),
+  // kCrashed (the child died: kind and peak memory in the message), kTimeout.
   Result<Prepared> Prepare(const Fd& file, const std::string& name, const PrepareOptions& options);
 
   // Peak memory of the last child that ended, bytes.

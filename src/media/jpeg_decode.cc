@@ -15,7 +15,7 @@
 #include <jerror.h>
 
 #include <algorithm>
-#include <cstring>
+#include <optional>
 
 #include "media/color.h"
 #include "media/picture.h"
@@ -39,8 +39,9 @@ struct Reader {
   uint64_t offset = 0;
   std::vector<JOCTET> piece = std::vector<JOCTET>(kPieceBytes);
   Error error;
-  std::string first_fault;   // "ends early", "damaged"; empty: none
-  double faulty_from = 1.0;  // share of the rows before it
+  std::optional<Error> unreadable;  // the disk's fault, not the file's
+  std::string first_fault;          // "ends early", "damaged"; empty: none
+  double faulty_from = 1.0;         // share of the rows before it
   int faulty_scan = 0;
 
   DecodedPicture picture;
@@ -159,11 +160,14 @@ Reader::Reader(int file_descriptor) : fd(file_descriptor) {
   progress.progress_monitor = CountScans;
 }
 
-// What can't be read is missing, as if the file ended there.
+// What can't be read looks missing to the library; Decode tells the true reason.
 size_t Reader::ReadPiece() {
   const Result<size_t> got =
       ReadAt(fd, offset, reinterpret_cast<char*>(piece.data()), piece.size());
-  if (!got.ok()) return 0;
+  if (!got.ok()) {
+    unreadable = got.error();
+    return 0;
+  }
   offset += *got;
   return *got;
 }
@@ -249,7 +253,9 @@ bool Reader::IsKept() {
 }
 
 Result<DecodedPicture> Reader::Decode(const PictureRequest& request) {
-  if (!DecodeRows(request)) return error;
+  const bool decoded = DecodeRows(request);
+  if (unreadable) return *unreadable;
+  if (!decoded) return error;
   if (!IsKept()) {
     return Error{Code::kCorrupt, "JPEG: " + first_fault + ", after " +
                                      std::to_string(static_cast<int>(faulty_from * 100)) +
