@@ -80,7 +80,9 @@ class SqliteCatalog final : public Catalog {
   template <typename Body>
   auto Write(Durability durability, Body&& body)
       -> decltype(body(std::declval<storage::Sqlite&>())) {
+    std::unique_lock turn(next_);
     std::lock_guard lock(writing_);
+    turn.unlock();
     TRY(BeginWrite(durability));
     decltype(body(*writer_)) result = Error{};
     const Result<> done = writer_->Transact([&]() -> Result<> {
@@ -119,6 +121,9 @@ class SqliteCatalog final : public Catalog {
   const std::string path_;
   const Clock* const clock_;
 
+  // Who waits for writing_ holds next_: so one that writes step by step (the removal of a root)
+  // can't take writing_ again before those that wait.
+  std::mutex next_;
   std::mutex writing_;
   std::unique_ptr<storage::Sqlite> writer_;      // guarded by writing_; null when read-only
   Durability durability_ = Durability::kNormal;  // of writer_ now

@@ -32,7 +32,7 @@ using storage::Statement;
 
 constexpr size_t kRankedMax = 1000;
 // Beyond that many matches a phrase is merely common; counting on would cost more than it says.
-constexpr int64_t kCountedMax = 5000;
+constexpr int64_t kCountedMax = 2000;
 constexpr size_t kSpreadMediaMax = 500;
 constexpr size_t kSpreadPhrasesMax = 6;
 
