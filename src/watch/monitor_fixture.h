@@ -246,10 +246,12 @@ class MonitorFixture : public testing::Test {
  protected:
   MonitorFixture() { fs::create_directory(root_); }
 
+  Milliseconds settle_{40};  // of monitors opened from now on
+
   MonitorOptions Options() const {
     MonitorOptions options;
     options.database = directory_.path() + "/watch.db";
-    options.settle = Milliseconds(40);
+    options.settle = settle_;
     options.coalesce = Milliseconds(20);
     options.recheck = Milliseconds(30);
     options.file_system = faults_;

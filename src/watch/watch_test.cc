@@ -2,6 +2,9 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <utility>
+
 #include "watch/monitor_fixture.h"
 
 namespace msearch::watch {
@@ -75,25 +78,40 @@ TEST_F(WatchTest, FilesInDirectoriesMadeAtOnceAreFound) {
 }
 
 TEST_F(WatchTest, GrowingFileIsReportedOnceWhenItHoldsStill) {
+  settle_ = Milliseconds(200);
   Start();
-  const Result<Fd> fd = OpenFile(At("growing"), O_WRONLY | O_CREAT | O_APPEND);
-  ASSERT_TRUE(fd.ok());
-  uint64_t size = 0;
-  // Grown by what else happens: each of these is reported long before the grown one may be.
-  for (int i = 0; i < 5; ++i) {
-    const std::string marker = "marker" + std::to_string(i);
-    const auto grow = [&] {
-      EXPECT_TRUE(WriteAll(fd->get(), "more").ok());
-      size += 4;
-      return reporter_.Count(Kind::kPresent, marker) > 0;
-    };
-    Write(marker, "x");
-    ASSERT_TRUE(Eventually(grow));
-    ASSERT_EQ(reporter_.Count(Kind::kPresent, "growing"), 0);
+  // On a busy machine this very process may pause for longer than a file has to hold still, and
+  // then the file is rightly reported: such a round says nothing, so another one is tried.
+  for (int round = 0; round < 10; ++round) {
+    const std::string name = "growing" + std::to_string(round);
+    const Result<Fd> fd = OpenFile(At(name), O_WRONLY | O_CREAT | O_APPEND);
+    ASSERT_TRUE(fd.ok());
+    uint64_t size = 0;
+    bool paused = false;
+    auto written_at = std::chrono::steady_clock::now();
+    // Grown by what else happens: each of these is reported long before the grown one may be.
+    for (int i = 0; i < 5; ++i) {
+      const std::string marker = name + "marker" + std::to_string(i);
+      const auto grow = [&] {
+        EXPECT_TRUE(WriteAll(fd->get(), "more").ok());
+        size += 4;
+        const auto now = std::chrono::steady_clock::now();
+        paused |= now - std::exchange(written_at, now) > settle_ / 2;
+        return reporter_.Count(Kind::kPresent, marker) > 0;
+      };
+      Write(marker, "x");
+      ASSERT_TRUE(Eventually(grow));
+    }
+    const int early = static_cast<int>(reporter_.Count(Kind::kPresent, name));
+    paused |= std::chrono::steady_clock::now() - written_at > settle_ / 2;
+    if (paused) continue;
+    EXPECT_EQ(early, 0);
+    ASSERT_TRUE(Eventually([&] { return reporter_.Count(Kind::kPresent, name) > 0; }));
+    EXPECT_EQ(reporter_.Count(Kind::kPresent, name), 1);
+    EXPECT_EQ(std::get<1>(reporter_.Model("root")[name]), size);
+    return;
   }
-  ASSERT_TRUE(Eventually([&] { return reporter_.Count(Kind::kPresent, "growing") > 0; }));
-  ASSERT_EQ(reporter_.Count(Kind::kPresent, "growing"), 1);
-  EXPECT_EQ(std::get<1>(reporter_.Model("root")["growing"]), size);
+  GTEST_SKIP() << "this machine is too busy to keep a file growing";
 }
 
 TEST_F(WatchTest, ReplacedFileIsReportedAsChanged) {
