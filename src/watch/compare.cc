@@ -19,9 +19,10 @@ struct Source {
   std::string path;
 };
 
-bool IsGone(const Tree& tree, const std::string& path, const FileInfo& now_elsewhere) {
+bool IsGone(const Round& round, const std::string& path, const FileInfo& now_elsewhere) {
   FileInfo there;
-  const int error = tree.file_system().Stat(tree.fd(), path.c_str(), false, &there);
+  const int error = round.tree.file_system().Stat(round.tree.fd(), path.c_str(),
+                                                  round.filter->follow_links(), &there);
   if (error != 0) return IsAbsence(error);
   return there.inode != now_elsewhere.inode || there.device != now_elsewhere.device;
 }
@@ -41,7 +42,7 @@ Result<std::optional<Source>> FindSource(Round& round, const std::string& path,
     if (!directory) continue;
     std::string old_path = JoinPath(*directory, file.name);
     if (old_path == path || round.outbox->Moves(old_path)) continue;
-    if (IsGone(round.tree, old_path, info)) {
+    if (IsGone(round, old_path, info)) {
       sources.push_back({std::move(file), std::move(old_path)});
     }
   }

@@ -236,6 +236,12 @@ TEST_F(ScanTest, LinksAreFollowedOnlyWhenWantedAndLoopsEnd) {
   spec.follow_links = true;
   Start(spec);
   EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a/file", "away/f", "to_file"));
+  reporter_.TakeChanges();
+  fs::create_hard_link(At("a/file"), At("a/other"));
+  Scan();  // not what to_file was, though that has the same inode
+  EXPECT_EQ(reporter_.Count(Kind::kPresent, "a/other"), 1);
+  EXPECT_EQ(reporter_.changes(), 1u);
+  fs::remove(At("a/other"));
   fs::remove(At("away"));
   Scan();
   EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a/file", "to_file"));
