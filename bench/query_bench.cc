@@ -224,6 +224,7 @@ Result<> Run(const std::string& pictures, int segments, int rounds) {
   SyntheticLibrary library(model->info(), std::move(labels));
   TRY(library.Write(server.data(), server.files(), segments));
   std::printf("%d segments, written in %.0f s\n", segments, watch.seconds());
+  std::fflush(stdout);
   if (!server.Start()) return Error{Code::kInternal, "msearch didn't start: " + server.log()};
   const TemporaryDirectory scratch;
   const auto index = TRY(OpenSecond(server, scratch.path() + "/second.index", model->info(),
