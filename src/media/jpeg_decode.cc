@@ -15,6 +15,7 @@
 #include <jerror.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include "media/color.h"
