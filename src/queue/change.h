@@ -43,8 +43,13 @@ class Change {
   // REQUIRES: CheckFollowed
   Result<TaskId> Add(const Draft& draft);
 
+  // A lease whose task's payload is still text: parsing it can wait until others may write.
+  struct Taken {
+    Lease lease;
+    std::string payload;
+  };
   // Up to count_max ready tasks of one queue.
-  Result<std::vector<Lease>> Take(const std::string& queue, const LeaseRequest& request);
+  Result<std::vector<Taken>> Take(const std::string& queue, const LeaseRequest& request);
   // The task of a lease that is honoured: the latest, and not run out.
   Result<std::optional<TaskRow>> Held(const Lease& lease);
   Result<TaskQueue::Held> Extend(const Lease& lease, Milliseconds duration);
@@ -121,7 +126,7 @@ class Change {
   Result<Followed> LookAtFollowed(const std::vector<TaskId>& after);
   Result<> Insert(const Draft& draft, const TaskKey& key, int64_t queue, const Followed& followed);
 
-  Result<std::optional<Lease>> TakeOne(int64_t queue, std::optional<Priority> priority,
+  Result<std::optional<Taken>> TakeOne(int64_t queue, std::optional<Priority> priority,
                                        const LeaseRequest& request);
 
   Result<> Apply(const TaskRow& row, const Verdict& verdict);

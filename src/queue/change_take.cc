@@ -33,8 +33,9 @@ const std::string kUpdateStarted =
 
 }  // namespace
 
-Result<std::vector<Lease>> Change::Take(const std::string& queue, const LeaseRequest& request) {
-  std::vector<Lease> leases;
+Result<std::vector<Change::Taken>> Change::Take(const std::string& queue,
+                                                const LeaseRequest& request) {
+  std::vector<Taken> leases;
   const std::optional<int64_t> number = TRY(FindQueue(queue));
   if (!number) return leases;
   const int64_t id = *number;
@@ -53,7 +54,7 @@ Result<std::vector<Lease>> Change::Take(const std::string& queue, const LeaseReq
   while (leases.size() < request.count_max) {
     const std::optional<Priority> turn =
         TurnOf(leases_before + static_cast<int64_t>(leases.size()));
-    std::optional<Lease> lease;
+    std::optional<Taken> lease;
     if (turn) lease = TRY(TakeOne(id, turn, request));
     if (!lease) lease = TRY(TakeOne(id, std::nullopt, request));
     if (!lease) break;
@@ -63,17 +64,19 @@ Result<std::vector<Lease>> Change::Take(const std::string& queue, const LeaseReq
   return leases;
 }
 
-Result<std::optional<Lease>> Change::TakeOne(int64_t queue, std::optional<Priority> priority,
-                                             const LeaseRequest& request) {
-  Lease lease;
+Result<std::optional<Change::Taken>> Change::TakeOne(int64_t queue,
+                                                     std::optional<Priority> priority,
+                                                     const LeaseRequest& request) {
+  Taken taken;
+  Lease& lease = taken.lease;
   int64_t row = 0;
   {
     storage::Statement first = TRY(db_.Prepare(priority ? kSelectFirstOfPriority : kSelectFirst));
     first.With(queue);
     if (priority) first.Bind(2, static_cast<int>(*priority));
-    if (!TRY(first.Step())) return std::optional<Lease>();
+    if (!TRY(first.Step())) return std::optional<Taken>();
     row = first.Int(0);
-    lease.task = TRY(ReadTask(first));
+    lease.task = TRY(ReadTask(first, &taken.payload));
   }
   ++last_token_->counter;
   lease.token = *last_token_;
@@ -88,7 +91,7 @@ Result<std::optional<Lease>> Change::TakeOne(int64_t queue, std::optional<Priori
       static_cast<int64_t>(lease.token.counter), request.worker,
       EventLine(EventKind::kStarted, Milliseconds(now_ - lease.task.created_at), request.worker)));
   Count(queue, State::kReady, State::kStarted);
-  return std::optional<Lease>(std::move(lease));
+  return std::optional<Taken>(std::move(taken));
 }
 
 Result<std::optional<TaskRow>> Change::Held(const Lease& lease) {

@@ -137,15 +137,20 @@ Result<std::vector<TaskId>> EmbeddedQueue::Enqueue(std::span<const NewTask> task
 }
 
 Result<std::vector<Lease>> EmbeddedQueue::TakeNow(const LeaseRequest& request) {
-  std::vector<Lease> leases;
+  std::vector<Change::Taken> taken;
   TRY(Write([&](Change& change) -> Result<> {
     for (const std::string& queue : request.queues) {
       TRY(change.SeeToOverdue(queue, kRecoveredMax));
-      leases = TRY(change.Take(queue, request));
-      if (!leases.empty()) break;
+      taken = TRY(change.Take(queue, request));
+      if (!taken.empty()) break;
     }
     return Ok{};
   }));
+  std::vector<Lease> leases;
+  for (Change::Taken& one : taken) {
+    one.lease.task.payload = TRY(ParseJson(one.payload));
+    leases.push_back(std::move(one.lease));
+  }
   return leases;
 }
 

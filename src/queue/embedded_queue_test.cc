@@ -66,6 +66,33 @@ TEST(EmbeddedQueue, DamagedFileIsSaidToBeCorrupt) {
   EXPECT_EQ((*queue)->Enqueue(MakeTask()).code(), Code::kCorrupt);
 }
 
+TEST(EmbeddedQueue, LongQueuesAreCountedExactly) {
+  const TemporaryDirectory directory;
+  const auto queue = OpenEmbeddedQueue({.path = directory.path() + "/queue.db"});
+  const auto add = [&](const std::string& name, size_t count) {
+    std::vector<NewTask> tasks(count, MakeTask());
+    for (NewTask& task : tasks) task.queue = name;
+    ASSERT_TRUE((*queue)->Enqueue(tasks).ok());
+  };
+  add("short", 10);
+  add("long", 20500);
+  add("longer", 21000);
+  LeaseRequest request;
+  request.queues = {"longer"};
+  request.count_max = 300;
+  const auto leases = (*queue)->TakeLeases(request);
+  ASSERT_TRUE((*queue)->Fail({(*leases)[0], {Code::kCorrupt, "it: broke"}}).ok());
+  const Completion completion{(*leases)[1], {}, {}};
+  ASSERT_TRUE((*queue)->Complete(std::span(&completion, 1)).ok());
+  const auto stats = (*queue)->Stats();
+  ASSERT_EQ(stats->size(), 3U);
+  EXPECT_EQ((*stats)[0].queued, 20500);
+  EXPECT_EQ((*stats)[1].queued, 20700);
+  EXPECT_EQ((*stats)[1].started, 298);
+  EXPECT_EQ((*stats)[1].finished, 1);
+  EXPECT_EQ((*stats)[2].queued, 10);
+}
+
 TEST(EmbeddedQueue, MissingDirectoryIsAnError) {
   const auto queue = OpenEmbeddedQueue({.path = "/nonexistent/queue.db"});
   ASSERT_FALSE(queue.ok());

@@ -27,6 +27,8 @@ class Where {
     values_.push_back(value);
     AddNumbered(condition);
   }
+  // For use outside the conditions, as parameter number size().
+  void AddValue(int64_t value) { values_.emplace_back(value); }
   const std::string& text() const { return conditions_; }
   size_t size() const { return values_.size(); }
   void BindTo(storage::Statement& statement) const {
@@ -115,6 +117,31 @@ bool IsCounted(const TaskFilter& filter) {
          filter.parent.empty();
 }
 
+// Counting what is queued takes a step per task, but SQLite counts all rows of a table page by
+// page. So a queue too long to be counted within a moment is what all others leave of the total;
+// only if several are that long must all but one be counted in full.
+constexpr int64_t kCountedOneByOne = 20000;
+
+Result<> CountLongQueues(storage::Sqlite& db, std::vector<QueueStats>& all,
+                         const std::vector<size_t>& uncounted) {
+  if (uncounted.empty()) return Ok{};
+  for (size_t i = 1; i < uncounted.size(); ++i) {
+    QueueStats& stats = all[uncounted[i]];
+    stats.queued = TRY(db.QueryInt("SELECT count(*) FROM task WHERE state >= 4 AND"
+                                   " queue = (SELECT id FROM tally WHERE name = ?1)",
+                                   stats.name))
+                       .value_or(0);
+  }
+  int64_t rest = TRY(db.QueryInt("SELECT count(*) FROM task")).value_or(0);
+  QueueStats& longest = all[uncounted[0]];
+  longest.queued = 0;
+  for (const QueueStats& stats : all) {
+    rest -= stats.queued + stats.started + stats.finished + stats.failed + stats.cancelled;
+  }
+  longest.queued = rest;
+  return Ok{};
+}
+
 Json InfoJson(const WorkerInfo& worker) {
   return {{"role", worker.role},   {"host", worker.host},     {"pid", worker.pid},
           {"state", worker.state}, {"detail", worker.detail}, {"started_at", worker.started_at}};
@@ -145,12 +172,15 @@ Result<std::vector<Task>> EmbeddedQueue::List(const TaskFilter& filter) {
     if (!before) return Error{Code::kInvalid, "task " + filter.before + ": not an id"};
     where.Add("task.row < ?", before->row);
   }
-  const auto limit = static_cast<int64_t>(std::min(filter.limit, kListMax));
+  where.AddValue(static_cast<int64_t>(std::min(filter.limit, kListMax)));
   std::vector<Task> tasks;
   TRY(Read([&](storage::Sqlite& db) -> Result<> {
-    storage::Statement select =
-        TRY(db.Prepare(std::string(kSelectTask) + where.text() + " ORDER BY task.row DESC LIMIT " +
-                       std::to_string(limit)));
+    // First which rows, then all of them: what is sorted are numbers, not tasks.
+    storage::Statement select = TRY(db.Prepare(
+        std::string(kSelectTask) +
+        "WHERE task.row IN (SELECT task.row FROM task CROSS JOIN tally ON tally.id = task.queue " +
+        where.text() + " ORDER BY task.row DESC LIMIT ?" + std::to_string(where.size()) +
+        ") ORDER BY task.row DESC"));
     where.BindTo(select);
     while (TRY(select.Step())) tasks.push_back(TRY(ReadTask(select)));
     return Ok{};
@@ -216,14 +246,17 @@ Result<Task> EmbeddedQueue::Await(const TaskId& id, Milliseconds wait_max, std::
 Result<std::vector<QueueStats>> EmbeddedQueue::Stats() {
   std::vector<QueueStats> all;
   TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    std::vector<size_t> uncounted;
     storage::Statement select = TRY(db.Prepare(
         "SELECT name, paused, leases, unfinished, forgotten, failed, cancelled, failed_total,"
         " (SELECT count(*) FROM task WHERE queue = tally.id AND state = 3),"
         " (SELECT count(*) FROM task WHERE queue = tally.id AND state = 5),"
-        " (SELECT count(*) FROM task WHERE queue = tally.id AND state >= 4),"
+        " (SELECT count(*) FROM"
+        " (SELECT 1 FROM task WHERE queue = tally.id AND state >= 4 LIMIT ?1)),"
         " (SELECT avg(ms) FROM (SELECT due - started_at AS ms FROM task"
         " WHERE queue = tally.id AND state = 2 ORDER BY due DESC LIMIT 100))"
         " FROM tally WHERE id > 0 ORDER BY name"));
+    select.With(kCountedOneByOne);
     while (TRY(select.Step())) {
       QueueStats stats;
       stats.name = select.String(0);
@@ -237,9 +270,10 @@ Result<std::vector<QueueStats>> EmbeddedQueue::Stats() {
       stats.mean_ms = select.Double(11);
       stats.finished_total = select.Int(2) - select.Int(3) - stats.started;
       stats.finished = stats.finished_total - select.Int(4);
+      if (stats.queued >= kCountedOneByOne) uncounted.push_back(all.size());
       all.push_back(std::move(stats));
     }
-    return Ok{};
+    return CountLongQueues(db, all, uncounted);
   }));
   return all;
 }

@@ -201,7 +201,7 @@ const std::vector<std::string_view>& EmbeddedMigrations() {
   return migrations;
 }
 
-Result<Task> ReadTask(const storage::Statement& row) {
+Result<Task> ReadTask(const storage::Statement& row, std::string* payload) {
   Task task;
   task.id = EncodeTaskId({row.Int(kRow), row.Int(kTail)});
   const State state = static_cast<State>(row.Int(kState));
@@ -230,7 +230,11 @@ Result<Task> ReadTask(const storage::Statement& row) {
   task.retry = UnpackPolicy(row.Text(kPolicy));
   ReadProgress(row.Text(kProgress), task.progress);
   if (!row.IsNull(kError)) task.error = UnpackError(row.Text(kError));
-  task.payload = TRY(ParseJson(row.Text(kPayload)));
+  if (payload != nullptr) {
+    *payload = row.Text(kPayload);
+  } else {
+    task.payload = TRY(ParseJson(row.Text(kPayload)));
+  }
   if (!row.IsNull(kResult)) task.result = TRY(ParseJson(row.Text(kResult)));
   return task;
 }
@@ -252,14 +256,10 @@ Result<TaskRow> LoadRow(storage::Sqlite& db, int64_t row) {
 }
 
 std::string PackPolicy(const RetryPolicy& policy) {
-  const auto pack = [](const RetryPolicy& limits) {
-    return std::to_string(limits.errors_max) + " " + std::to_string(limits.crashes_max) + " " +
-           std::to_string(limits.losses_max) + " " + std::to_string(limits.backoff_first.count()) +
-           " " + std::to_string(limits.backoff_max.count());
-  };
-  static const std::string defaults = pack(RetryPolicy());
-  std::string text = pack(policy);
-  return text == defaults ? std::string() : text;
+  if (policy == RetryPolicy()) return {};
+  return std::to_string(policy.errors_max) + " " + std::to_string(policy.crashes_max) + " " +
+         std::to_string(policy.losses_max) + " " + std::to_string(policy.backoff_first.count()) +
+         " " + std::to_string(policy.backoff_max.count());
 }
 
 RetryPolicy UnpackPolicy(std::string_view text) {

@@ -50,7 +50,8 @@ inline constexpr char kSelectTask[] =
     " " MSEARCH_QUEUE_PAYLOAD
     ", result"
     " FROM task CROSS JOIN tally ON tally.id = task.queue ";
-Result<Task> ReadTask(const storage::Statement& row);
+// Gives the payload as text instead of parsing it, if asked to.
+Result<Task> ReadTask(const storage::Statement& row, std::string* payload = nullptr);
 
 // What transitions need to know of a task; cheaper than all of it.
 struct TaskRow {

@@ -40,6 +40,7 @@ struct RetryPolicy {
   int losses_max = 10;  // leases that may run out before it fails for good
   Milliseconds backoff_first{1000};
   Milliseconds backoff_max{300000};
+  bool operator==(const RetryPolicy&) const = default;
 };
 
 // Exponential back-off with full jitter in its upper half: between half and all of

@@ -188,8 +188,9 @@ Sqlite::~Sqlite() {
 }
 
 Result<Statement> Sqlite::Prepare(std::string_view sql) {
-  auto& cached = cache_[std::string(sql)];
-  if (cached == nullptr) cached = std::make_unique<Cached>();
+  auto found = cache_.find(sql);
+  if (found == cache_.end()) found = cache_.emplace(sql, std::make_unique<Cached>()).first;
+  const auto& cached = found->second;
   const bool nested = cached->in_use;
   sqlite3_stmt* statement = nested ? nullptr : cached->statement;
   if (statement == nullptr) {

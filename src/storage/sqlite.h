@@ -148,8 +148,13 @@ class Sqlite {
     sqlite3_stmt* statement = nullptr;
     bool in_use = false;
   };
+  // Finds a statement by its text without copying the text.
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
   sqlite3* db_;
-  std::unordered_map<std::string, std::unique_ptr<Cached>> cache_;
+  std::unordered_map<std::string, std::unique_ptr<Cached>, Hash, std::equal_to<>> cache_;
 };
 
 }  // namespace msearch::storage
