@@ -59,7 +59,7 @@ void IndexFollower::Poke() {
 }
 
 bool IndexFollower::CaughtUp() const {
-  auto position = catalog_->Position();
+  auto position = catalog_->Position(model_.key);
   return position.ok() && index_->position() >= *position;
 }
 
@@ -95,6 +95,7 @@ Result<size_t> IndexFollower::CatchUp(std::stop_token stop) {
     const auto changes = TRY(catalog_->ChangesFor(model_.key, index_->position(), kPage, &restart));
     if (restart) {
       for (index::SegmentId segment : index_->Segments()) index_->Remove(segment);
+      index_->set_position(0);
     }
     for (const catalog::IndexChange& change : changes) {
       if (change.removed) {
