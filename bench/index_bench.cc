@@ -9,7 +9,6 @@
 //
 //   search     VectorIndex::Search, top 10, re-scored in float32, over the mapped file
 //   loop       NumKong's int8 kernel over the same bytes of the same file, nothing else
-//   loop ahead the same, asking for memory ahead as the search does: what memory can deliver
 //   faiss      IndexFlatIP of Debian's library, single queries, float32; also the truth for recall
 //
 // Gaussian data (normalised) is the hard case for codes: all vectors are about equally far away.
@@ -153,24 +152,22 @@ class Directions {
 // The sum keeps the compiler from leaving the loop out.
 volatile double sink;
 
-void LoopOverCodes(const MappedFile& file, const View& view, uint32_t number, bool ahead) {
+void LoopOverCodes(const MappedFile& file, const View& view, uint32_t number) {
   static const numkong_dots dots = numkong_find_dots();
   const uint64_t bytes = CodeBytes(view);
-  const std::vector<uint16_t> query(bytes, 0x0101);
+  const Array<uint16_t> query = MakeArray<uint16_t>(bytes / 2);
+  std::fill_n(query.get(), bytes / 2, uint16_t{0x0101});
   const std::byte* code = file.views[number].codes;
   double sum = 0;
   for (uint32_t row = 0; row < file.views[number].count; ++row, code += bytes) {
-    for (uint64_t byte = 0; ahead && byte < bytes; byte += 64) {
-      __builtin_prefetch(code + 4096 + byte);
-    }
     if (view.codes == View::Codes::kInt8) {
       int32_t product = 0;
-      dots.i8(reinterpret_cast<const int8_t*>(query.data()), reinterpret_cast<const int8_t*>(code),
+      dots.i8(reinterpret_cast<const int8_t*>(query.get()), reinterpret_cast<const int8_t*>(code),
               bytes, &product);
       sum += product;
     } else {
       float product = 0;
-      dots.bf16(query.data(), reinterpret_cast<const uint16_t*>(code), bytes / 2, &product);
+      dots.bf16(query.get(), reinterpret_cast<const uint16_t*>(code), bytes / 2, &product);
       sum += product;
     }
   }
@@ -212,9 +209,7 @@ Json BenchOneView(const Options& options, bool clustered) {
     const std::vector<ViewQuery> query = {{.vector = queries[q]}};
     for (const Match& match : Must(index->Search(query, kTop))) found[q].insert(match.segment);
   });
-  const View& view = index_options.views[0];
-  race.Enter("loop", [&](size_t) { LoopOverCodes(*file, view, 0, false); });
-  race.Enter("loop ahead", [&](size_t) { LoopOverCodes(*file, view, 0, true); });
+  race.Enter("loop", [&](size_t) { LoopOverCodes(*file, index_options.views[0], 0); });
   race.Enter("faiss", [&](size_t q) {
     float scores[kTop];
     int64_t ids[kTop];
@@ -273,7 +268,7 @@ Json BenchTwoViews(const Options& options) {
   Race race;
   race.Enter("search", [&](size_t q) { Must(index->Search(queries[q], kTop)); });
   race.Enter("loops", [&](size_t) {
-    for (uint32_t v = 0; v < 2; ++v) LoopOverCodes(*file, index_options.views[v], v, false);
+    for (uint32_t v = 0; v < 2; ++v) LoopOverCodes(*file, index_options.views[v], v);
   });
   race.Run(queries.size());
   return {{"count", count}, {"views", "384 int8, 1000 bf16"}, {"contenders", race.Report()}};
