@@ -126,8 +126,9 @@ Result<size_t> Change::SeeToOverdue(const std::string& queue, size_t count_max) 
   if (!number) return size_t{0};
   std::vector<int64_t> rows;
   {
-    storage::Statement select = TRY(db_.Prepare(
-        "SELECT row FROM task WHERE queue = ?1 AND state IN (3, 5) AND due <= ?2 LIMIT ?3"));
+    storage::Statement select = TRY(
+        db_.Prepare("SELECT row FROM task WHERE queue = ?1 AND state = 3 AND due <= ?2 UNION ALL"
+                    " SELECT row FROM task WHERE queue = ?1 AND state = 5 AND due <= ?2 LIMIT ?3"));
     select.With(*number, now_, static_cast<int64_t>(count_max));
     while (TRY(select.Step())) rows.push_back(select.Int(0));
   }
