@@ -54,14 +54,21 @@ void Preload() {
   (void)SplitSentences("One. Two.");
 }
 
-// Codecs write about broken files to stderr; what matters of it comes back as an error. Reports of
-// the sanitizers are worth seeing.
-void SilenceCodecs() {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// The sanitizers' own look-ups and reports need what the sandbox takes away.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+void Enclose(const Channel&) {}
+#else
+void Enclose(const Channel& channel) {
+  // Codecs write about broken files to stderr; what matters of it comes back as an error.
+  const Fd terminal(dup(STDERR_FILENO));
   const Result<Fd> nowhere = OpenFile("/dev/null", O_WRONLY);
   if (nowhere.ok()) dup2(nowhere->get(), STDERR_FILENO);
-#endif
+  const Result<> caged = EnterSandbox(channel.fd());
+  if (caged.ok()) return;
+  dup2(terminal.get(), STDERR_FILENO);
+  LOG_WARNING("codec child: runs without a sandbox: {}", caged.message());
 }
+#endif
 
 }  // namespace
 
@@ -70,13 +77,7 @@ int ServeCodec() {
   mallopt(M_ARENA_MAX, 1);
   Channel channel = ParentChannel();
   Preload();
-  Fd terminal(dup(STDERR_FILENO));
-  SilenceCodecs();
-  if (Result<> caged = EnterSandbox(channel.fd()); !caged.ok()) {
-    dup2(terminal.get(), STDERR_FILENO);
-    LOG_WARNING("codec child: runs without a sandbox: {}", caged.message());
-  }
-  terminal.Reset();
+  Enclose(channel);
   ServeParent(channel, [](const Frame& request) {
     Result<Frame> answer = Answer(request);
     if (mallinfo2().fordblks > kIdleBytesMax) malloc_trim(0);
