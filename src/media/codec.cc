@@ -66,6 +66,23 @@ struct Codec::Impl {
     return {error.code, std::move(message)};
   }
 
+  template <typename Answer, typename Read>
+  Result<Answer> Ask(const Fd& file, const std::string& name, const Wanted& wanted, Read&& read) {
+    ReplaceChild();
+    if (!child.running()) files = 0;
+    ++files;
+    Frame request;
+    request.head = ToJson(CodecRequest{name, wanted});
+    request.fd = Fd(file.get());
+    Result<Frame> answer = child.Call(request, Milliseconds(limits.timeout_ms));
+    request.fd.Release();  // lent
+    if (!answer.ok()) return Explain(answer.error(), file, name);
+    Result<Answer> out = read(std::move(*answer));
+    if (out.ok()) return out;
+    child.Kill();
+    return Explain(out.error(), file, name);
+  }
+
   CodecLimits limits;
   Child child;
   int files = 0;  // given to the running child
@@ -78,19 +95,20 @@ Codec::~Codec() = default;
 
 Result<Prepared> Codec::Prepare(const Fd& file, const std::string& name,
                                 const PrepareOptions& options) {
-  impl_->ReplaceChild();
-  if (!impl_->child.running()) impl_->files = 0;
-  ++impl_->files;
-  Frame request;
-  request.head = ToJson(PrepareRequest{name, options});
-  request.fd = Fd(file.get());
-  Result<Frame> answer = impl_->child.Call(request, Milliseconds(impl_->limits.timeout_ms));
-  request.fd.Release();  // lent
-  if (!answer.ok()) return impl_->Explain(answer.error(), file, name);
-  Result<Prepared> prepared = PreparedFromFrame(std::move(*answer), options);
-  if (prepared.ok()) return prepared;
-  impl_->child.Kill();
-  return impl_->Explain(prepared.error(), file, name);
+  return impl_->Ask<Prepared>(file, name, options, [&](Frame answer) {
+    return PreparedFromFrame(std::move(answer), options);
+  });
+}
+
+Result<View> Codec::ViewOf(const Fd& file, const std::string& name, const ViewWanted& wanted) {
+  return impl_->Ask<View>(file, name, wanted,
+                          [&](Frame answer) { return ViewFromFrame(std::move(answer), wanted); });
+}
+
+Result<std::vector<float>> Codec::SamplesOf(const Fd& file, const std::string& name,
+                                            const SamplesWanted& wanted) {
+  return impl_->Ask<std::vector<float>>(
+      file, name, wanted, [&](const Frame& answer) { return SamplesFromFrame(answer, wanted); });
 }
 
 uint64_t Codec::peak_memory_bytes() const { return impl_->child.peak_memory_bytes(); }

@@ -42,14 +42,41 @@ struct PrepareOptions {
   uint32_t passage_words_max = 200;  // CJK: one character counts as a word
 };
 
+// What a segment is, and which of its fields mean something.
+enum class SegmentKind {
+  kPicture,  // all of a picture
+  kShot,     // of a video, with times
+  kSound,    // a window of sound, with times
+  kPassage,  // of a document, with a page where it has pages
+  kSpeech,   // words that were spoken, with times
+  kText,     // words seen in a picture, page or frame, with boxes
+};
+std::string_view KindName(SegmentKind kind);  // "picture", "shot", "sound", ... (API, catalog)
+std::optional<SegmentKind> KindFromName(std::string_view name);
+
+// Where a piece of text stands, as fractions of the upright picture's width and height.
+struct TextBox {
+  std::string text;
+  float x = 0;
+  float y = 0;
+  float width = 0;
+  float height = 0;
+};
+
 struct Segment {
   uint32_t index = 0;
-  std::string text;                  // passages
+  SegmentKind kind = SegmentKind::kPicture;
+  std::string text;                  // passages, speech, text in pictures
   std::optional<double> start_time;  // seconds
   std::optional<double> end_time;
   std::optional<uint32_t> page;  // from 1
   int32_t pixels = -1;           // which of Prepared::pixels belongs to it; -1: none
+  std::vector<TextBox> boxes;    // of kText: its lines or words, in reading order
 };
+// Without pixels; for blobs and frames.
+Json ToJson(const Segment& segment);
+// Takes anything: what doesn't fit is left out.
+Segment SegmentFromJson(const Json& json);
 
 // What one decode gives: everything that later steps need, so that no file is opened twice.
 struct Prepared {
@@ -69,6 +96,27 @@ struct Prepared {
   Json Head() const;  // without pixels and thumbnail
   static Result<Prepared> FromHead(const Json& head);
 };
+
+// A look at a part of a medium, for reading what stands in it.
+struct ViewWanted {
+  std::optional<uint32_t> page;  // from 1; of documents and pictures with pages
+  std::optional<double> time;    // seconds; of videos
+  uint32_t side_max = 2048;      // of the longer side; never enlarged
+  uint64_t picture_pixels_max = 250'000'000;
+};
+struct View {
+  uint32_t width = 0;
+  uint32_t height = 0;
+  std::string rgb;  // 8-bit sRGB, upright, rows without padding
+};
+
+// A stretch of sound, all channels mixed.
+struct SamplesWanted {
+  double start = 0;     // seconds
+  double seconds = 30;  // at most kSamplesSecondsMax
+  uint32_t rate = 16000;
+};
+inline constexpr double kSamplesSecondsMax = 600;
 
 struct CodecLimits {
   uint64_t memory_bytes_max = uint64_t{3} << 30;
@@ -91,6 +139,13 @@ class Codec {
   // truncated beyond use), kUnsupported (nothing here reads it), kTooLarge (a limit, named),
   // kCrashed (the child died: kind and peak memory in the message), kTimeout.
   Result<Prepared> Prepare(const Fd& file, const std::string& name, const PrepareOptions& options);
+
+  // kNotFound for a page or time that isn't there; else errors as Prepare.
+  Result<View> ViewOf(const Fd& file, const std::string& name, const ViewWanted& wanted);
+  // -1 to 1. Fewer than asked for at the end of the sound, none behind it; kUnsupported for a
+  // medium without sound; else errors as Prepare.
+  Result<std::vector<float>> SamplesOf(const Fd& file, const std::string& name,
+                                       const SamplesWanted& wanted);
 
   // Peak memory of the last child that ended, bytes.
   uint64_t peak_memory_bytes() const;

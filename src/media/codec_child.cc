@@ -21,7 +21,17 @@ namespace {
 // Beyond this, freed memory goes back to the system after a file.
 constexpr size_t kIdleBytesMax = 16 << 20;
 
-Result<Prepared> Prepare(const Fd& file, const PrepareRequest& request) {
+Result<Frame> AnswerFor(const MediaSource& source, const PrepareOptions& options) {
+  return ToFrame(TRY(PrepareMedia(source, options)));
+}
+Result<Frame> AnswerFor(const MediaSource& source, const ViewWanted& wanted) {
+  return ToFrame(TRY(ViewMedia(source, wanted)));
+}
+Result<Frame> AnswerFor(const MediaSource& source, const SamplesWanted& wanted) {
+  return ToFrame(TRY(SampleMedia(source, wanted)));
+}
+
+Result<Frame> Answer(const Fd& file, const CodecRequest& request) {
   struct stat info {};
   if (!file.valid() || fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return Error{Code::kInvalid, "file: not a regular one"};
@@ -33,13 +43,13 @@ Result<Prepared> Prepare(const Fd& file, const PrepareRequest& request) {
   std::string head(MediaSource::kHeadBytes, '\0');
   head.resize(TRY(ReadAt(source.fd, 0, head.data(), head.size())));
   source.head = head;
-  return PrepareMedia(source, request.options);
+  return std::visit([&](const auto& wanted) { return AnswerFor(source, wanted); }, request.wanted);
 }
 
 Result<Frame> Answer(const Frame& frame) {
-  const PrepareRequest request = TRY(RequestFromJson(frame.head));
+  const CodecRequest request = TRY(RequestFromJson(frame.head));
   try {
-    return ToFrame(TRY(Prepare(frame.fd, request)));
+    return Answer(frame.fd, request);
   } catch (const std::bad_alloc&) {
     return Error{Code::kTooLarge, "file: decoding it needs more memory than is allowed"};
   } catch (const std::exception& error) {

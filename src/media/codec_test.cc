@@ -60,6 +60,65 @@ TEST(Codec, DecodesEveryFormatInsideTheSandbox) {
   EXPECT_EQ(prepared->segments[0].text, "你好，世界。");
 }
 
+TEST(Codec, ShowsAPictureUprightAndNoLargerThanAsked) {
+  Codec codec = MakeCodec();
+  const std::string exif = test::MakeExif({.orientation = 6});
+  const Fd file = test::MemoryFile(test::Encoded(test::Quarters(400, 300), "jpg", exif));
+  ViewWanted wanted;
+  wanted.side_max = 200;
+  const Result<View> view = codec.ViewOf(file, "a.jpg", wanted);
+  ASSERT_TRUE(view.ok()) << view.message();
+  EXPECT_EQ(view->width, 150U);
+  EXPECT_EQ(view->height, 200U);
+  ASSERT_EQ(view->rgb.size(), 150U * 200 * 3);
+  // Turned to the right: what was lower left is upper left now.
+  const auto* first = reinterpret_cast<const uint8_t*>(view->rgb.data());
+  EXPECT_LT(test::Distance({first[0], first[1], first[2]}, test::kBottomLeft), 40);
+  wanted.side_max = 4000;
+  EXPECT_EQ(codec.ViewOf(file, "a.jpg", wanted)->height, 400U);
+  wanted.page = 2;
+  EXPECT_EQ(codec.ViewOf(file, "a.jpg", wanted).code(), Code::kNotFound);
+}
+
+TEST(Codec, SaysWhatHasNothingToSeeOrHear) {
+  Codec codec = MakeCodec();
+  const Fd picture = test::MemoryFile(SmallJpeg());
+  EXPECT_EQ(codec.SamplesOf(picture, "a.jpg", {}).code(), Code::kUnsupported);
+  const Fd text = test::MemoryFile("words");
+  EXPECT_EQ(codec.ViewOf(text, "a.txt", {}).code(), Code::kUnsupported);
+  SamplesWanted unbounded;
+  unbounded.seconds = 1e9;
+  EXPECT_EQ(codec.SamplesOf(picture, "a.jpg", unbounded).code(), Code::kInvalid);
+}
+
+TEST(Codec, BelievesNoViewOrSamplesThatDontFit) {
+  EXPECT_EQ(ViewFromFrame(ToFrame(View{10, 10, std::string(299, 'x')}), {}).code(), Code::kCrashed);
+  EXPECT_EQ(ViewFromFrame(ToFrame(View{3000, 1, std::string(9000, 'x')}), {}).code(),
+            Code::kCrashed);
+  EXPECT_TRUE(ViewFromFrame(ToFrame(View{10, 10, std::string(300, 'x')}), {}).ok());
+  SamplesWanted wanted;
+  wanted.seconds = 1;
+  wanted.rate = 8000;
+  EXPECT_TRUE(SamplesFromFrame(ToFrame(std::vector<float>(8000)), wanted).ok());
+  EXPECT_EQ(SamplesFromFrame(ToFrame(std::vector<float>(9000)), wanted).code(), Code::kCrashed);
+}
+
+TEST(Codec, KeepsKindTimesAndBoxesOfASegmentOnTheWay) {
+  Segment segment;
+  segment.kind = SegmentKind::kText;
+  segment.text = "STOP";
+  segment.start_time = 1.5;
+  segment.boxes.push_back({"STOP", 0.25F, 0.5F, 0.125F, 0.0625F});
+  segment.boxes.push_back({"out", 7, -1, 0, 0});
+  const Segment back = SegmentFromJson(ToJson(segment));
+  EXPECT_EQ(back.kind, SegmentKind::kText);
+  EXPECT_EQ(back.start_time, 1.5);
+  ASSERT_EQ(back.boxes.size(), 2U);
+  EXPECT_EQ(back.boxes[0].text, "STOP");
+  EXPECT_EQ(back.boxes[0].width, 0.125F);
+  EXPECT_EQ(back.boxes[1].x, 0);
+}
+
 TEST(Codec, LeavesTheCallersDescriptorOpen) {
   Codec codec = MakeCodec();
   const Fd file = test::MemoryFile(SmallJpeg());

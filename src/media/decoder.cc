@@ -67,15 +67,22 @@ Result<Prepared> Picture(const MediaSource& source, const PrepareOptions& option
   return PreparePicture(decode, source, options);
 }
 
+template <PictureDecoder decode>
+Result<View> PictureView(const MediaSource& source, const ViewWanted& wanted) {
+  return ViewPicture(decode, source, wanted);
+}
+
 constexpr Decoder kDecoders[] = {
-    {"image/jpeg", MediaType::kPicture, IsJpeg, Picture<DecodeJpeg>},
-    {"image/png", MediaType::kPicture, IsPng, Picture<DecodeWithVips>},
-    {"image/gif", MediaType::kPicture, IsGif, Picture<DecodeWithVips>},
-    {"image/webp", MediaType::kPicture, IsWebp, Picture<DecodeWithVips>},
-    {"image/tiff", MediaType::kPicture, IsTiff, Picture<DecodeWithVips>},
-    {"image/bmp", MediaType::kPicture, IsBmp, Picture<DecodeBmp>},
-    {"image/avif", MediaType::kPicture, IsAvif, Picture<DecodeHeif>},
-    {"image/heic", MediaType::kPicture, IsHeic, Picture<DecodeHeif>},
+    {"image/jpeg", MediaType::kPicture, IsJpeg, Picture<DecodeJpeg>, PictureView<DecodeJpeg>},
+    {"image/png", MediaType::kPicture, IsPng, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
+    {"image/gif", MediaType::kPicture, IsGif, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
+    {"image/webp", MediaType::kPicture, IsWebp, Picture<DecodeWithVips>,
+     PictureView<DecodeWithVips>},
+    {"image/tiff", MediaType::kPicture, IsTiff, Picture<DecodeWithVips>,
+     PictureView<DecodeWithVips>},
+    {"image/bmp", MediaType::kPicture, IsBmp, Picture<DecodeBmp>, PictureView<DecodeBmp>},
+    {"image/avif", MediaType::kPicture, IsAvif, Picture<DecodeHeif>, PictureView<DecodeHeif>},
+    {"image/heic", MediaType::kPicture, IsHeic, Picture<DecodeHeif>, PictureView<DecodeHeif>},
     {"video/mp4", MediaType::kVideo, IsMp4, nullptr},
     {"video/x-matroska", MediaType::kVideo, IsMatroska, nullptr},
     {"audio/ogg", MediaType::kAudio, IsOgg, nullptr},
@@ -106,16 +113,39 @@ const Decoder* FindDecoder(std::string_view head, std::string_view name) {
   return nullptr;
 }
 
-Result<Prepared> PrepareMedia(const MediaSource& source, const PrepareOptions& options) {
+namespace {
+
+Result<const Decoder*> DecoderFor(const MediaSource& source) {
   if (source.size == 0) return Error{Code::kCorrupt, "file: empty"};
   const Decoder* decoder = FindDecoder(source.head, source.name);
   if (decoder == nullptr) return Error{Code::kCorrupt, "file: its content is of no known kind"};
-  if (decoder->prepare == nullptr) {
-    return Error{Code::kUnsupported, std::string(decoder->mime) + ": nothing here reads it"};
-  }
-  Prepared prepared = TRY(decoder->prepare(source, options));
-  prepared.mime = decoder->mime;
+  return decoder;
+}
+
+Error Unsupported(const Decoder& decoder, std::string_view fault) {
+  return {Code::kUnsupported, std::string(decoder.mime) + ": " + std::string(fault)};
+}
+
+}  // namespace
+
+Result<Prepared> PrepareMedia(const MediaSource& source, const PrepareOptions& options) {
+  const Decoder& decoder = *TRY(DecoderFor(source));
+  if (decoder.prepare == nullptr) return Unsupported(decoder, "nothing here reads it");
+  Prepared prepared = TRY(decoder.prepare(source, options));
+  prepared.mime = decoder.mime;
   return prepared;
+}
+
+Result<View> ViewMedia(const MediaSource& source, const ViewWanted& wanted) {
+  const Decoder& decoder = *TRY(DecoderFor(source));
+  if (decoder.view == nullptr) return Unsupported(decoder, "there is nothing to look at");
+  return decoder.view(source, wanted);
+}
+
+Result<std::vector<float>> SampleMedia(const MediaSource& source, const SamplesWanted& wanted) {
+  const Decoder& decoder = *TRY(DecoderFor(source));
+  if (decoder.samples == nullptr) return Unsupported(decoder, "there is nothing to hear");
+  return decoder.samples(source, wanted);
 }
 
 }  // namespace msearch::media

@@ -23,6 +23,7 @@ Result<Prepared> Document(std::string_view text, std::string title, uint32_t pas
   out.title = std::move(title);
   for (std::string& passage : CutPassages(text, passage_words_max)) {
     Segment segment;
+    segment.kind = SegmentKind::kPassage;
     segment.index = static_cast<uint32_t>(out.segments.size());
     segment.text = std::move(passage);
     out.segments.push_back(std::move(segment));

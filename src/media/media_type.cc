@@ -32,21 +32,38 @@ constexpr std::array kTypeNames = {
     std::pair{MediaType::kDocument, std::string_view("document")},
 };
 
-}  // namespace
+constexpr std::array kKindNames = {
+    std::pair{SegmentKind::kPicture, std::string_view("picture")},
+    std::pair{SegmentKind::kShot, std::string_view("shot")},
+    std::pair{SegmentKind::kSound, std::string_view("sound")},
+    std::pair{SegmentKind::kPassage, std::string_view("passage")},
+    std::pair{SegmentKind::kSpeech, std::string_view("speech")},
+    std::pair{SegmentKind::kText, std::string_view("text")},
+};
 
-std::string_view TypeName(MediaType type) {
-  for (const auto& [known, name] : kTypeNames) {
-    if (known == type) return name;
+template <typename Names, typename Value>
+std::string_view NameIn(const Names& names, Value value) {
+  for (const auto& [known, name] : names) {
+    if (known == value) return name;
   }
   return "";
 }
 
-std::optional<MediaType> TypeFromName(std::string_view name) {
-  for (const auto& [type, known] : kTypeNames) {
-    if (known == name) return type;
+template <typename Names>
+auto ValueIn(const Names& names, std::string_view name)
+    -> std::optional<std::decay_t<decltype(names[0].first)>> {
+  for (const auto& [value, known] : names) {
+    if (known == name) return value;
   }
   return std::nullopt;
 }
+
+}  // namespace
+
+std::string_view TypeName(MediaType type) { return NameIn(kTypeNames, type); }
+std::optional<MediaType> TypeFromName(std::string_view name) { return ValueIn(kTypeNames, name); }
+std::string_view KindName(SegmentKind kind) { return NameIn(kKindNames, kind); }
+std::optional<SegmentKind> KindFromName(std::string_view name) { return ValueIn(kKindNames, name); }
 
 std::optional<MediaType> TypeOfExtension(std::string_view path) {
   const std::string_view name = path.substr(path.rfind('/') + 1);

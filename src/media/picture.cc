@@ -129,4 +129,23 @@ Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source
   return out;
 }
 
+Result<View> ViewPicture(PictureDecoder decode, const MediaSource& source,
+                         const ViewWanted& wanted) {
+  if (wanted.page.value_or(1) != 1) {
+    return Error{Code::kNotFound, "page " + std::to_string(*wanted.page) + ": not there"};
+  }
+  PictureRequest request;
+  request.pixels_max = wanted.picture_pixels_max;
+  request.longer_side_min = wanted.side_max;
+  DecodedPicture decoded = TRY(decode(source, request));
+  Raster raster = Upright(std::move(decoded.raster), decoded.exif.orientation);
+  const uint32_t longer = std::max(raster.width, raster.height);
+  if (longer > wanted.side_max) {
+    const double scale = static_cast<double>(wanted.side_max) / longer;
+    raster = Resize(raster, std::min(wanted.side_max, Scaled(raster.width, scale)),
+                    std::min(wanted.side_max, Scaled(raster.height, scale)));
+  }
+  return View{raster.width, raster.height, ToRgb(raster)};
+}
+
 }  // namespace msearch::media

@@ -40,6 +40,10 @@ using PictureDecoder = Result<DecodedPicture> (*)(const MediaSource&, const Pict
 Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source,
                                 const PrepareOptions& options);
 
+// The whole picture, upright. kNotFound for another page than the first.
+Result<View> ViewPicture(PictureDecoder decode, const MediaSource& source,
+                         const ViewWanted& wanted);
+
 // The decoders. Errors: kCorrupt, kUnsupported, kTooLarge.
 
 // libjpeg-turbo, scaling while decoding. A file whose end is missing or whose data are damaged is

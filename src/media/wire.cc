@@ -1,6 +1,7 @@
 #include "media/wire.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "base/strings.h"
 
@@ -19,24 +20,13 @@ uint32_t Number(const Json& json, std::string_view key) {
   return value < 0 || value > UINT32_MAX ? 0 : static_cast<uint32_t>(value);
 }
 
-Json ToJson(const Segment& segment) {
-  Json json = {{"index", segment.index}, {"pixels", segment.pixels}};
-  if (!segment.text.empty()) json["text"] = segment.text;
-  if (segment.start_time) json["start_time"] = *segment.start_time;
-  if (segment.end_time) json["end_time"] = *segment.end_time;
-  if (segment.page) json["page"] = *segment.page;
-  return json;
-}
+constexpr size_t kBoxesMax = 4096;
 
-Segment SegmentFromJson(const Json& json) {
-  Segment segment;
-  segment.index = Number(json, "index");
-  segment.pixels = static_cast<int32_t>(GetInt(json, "pixels").value_or(-1));
-  segment.text = SanitizeUtf8(GetString(json, "text").value_or(""));
-  segment.start_time = GetDouble(json, "start_time");
-  segment.end_time = GetDouble(json, "end_time");
-  if (json.contains("page")) segment.page = Number(json, "page");
-  return segment;
+// A broken file can't make more of its boxes than a picture holds.
+float Fraction(const Json& json, size_t index) {
+  if (!json.is_array() || index >= json.size() || !json[index].is_number()) return 0;
+  const float value = json[index].get<float>();
+  return value >= 0 && value <= 1 ? value : 0;
 }
 
 std::optional<std::pair<double, double>> PositionFromJson(const Json& json) {
@@ -63,6 +53,38 @@ std::string HashToHex(uint64_t hash) {
 }
 
 }  // namespace
+
+Json ToJson(const Segment& segment) {
+  Json json = {
+      {"index", segment.index}, {"kind", KindName(segment.kind)}, {"pixels", segment.pixels}};
+  if (!segment.text.empty()) json["text"] = segment.text;
+  if (segment.start_time) json["start_time"] = *segment.start_time;
+  if (segment.end_time) json["end_time"] = *segment.end_time;
+  if (segment.page) json["page"] = *segment.page;
+  for (const TextBox& box : segment.boxes) {
+    json["boxes"].push_back({{"text", box.text}, {"box", {box.x, box.y, box.width, box.height}}});
+  }
+  return json;
+}
+
+Segment SegmentFromJson(const Json& json) {
+  Segment segment;
+  segment.index = Number(json, "index");
+  segment.kind = KindFromName(GetString(json, "kind").value_or("")).value_or(SegmentKind::kPicture);
+  segment.pixels = static_cast<int32_t>(GetInt(json, "pixels").value_or(-1));
+  segment.text = SanitizeUtf8(GetString(json, "text").value_or(""));
+  segment.start_time = GetDouble(json, "start_time");
+  segment.end_time = GetDouble(json, "end_time");
+  if (json.is_object() && json.contains("page")) segment.page = Number(json, "page");
+  const Json boxes = json.is_object() ? json.value("boxes", Json::array()) : Json::array();
+  for (const Json& item : boxes) {
+    if (!item.is_object() || segment.boxes.size() == kBoxesMax) break;
+    const Json at = item.value("box", Json::array());
+    segment.boxes.push_back({SanitizeUtf8(GetString(item, "text").value_or("")), Fraction(at, 0),
+                             Fraction(at, 1), Fraction(at, 2), Fraction(at, 3)});
+  }
+  return segment;
+}
 
 Json Prepared::Head() const {
   Json json = {{"type", TypeName(type)}, {"mime", mime}};
@@ -100,9 +122,10 @@ Result<Prepared> Prepared::FromHead(const Json& head) {
   return out;
 }
 
-Json ToJson(const PrepareRequest& request) {
-  const PrepareOptions& options = request.options;
-  return {{"name", SanitizeUtf8(request.name)},
+namespace {
+
+Json Fields(const PrepareOptions& options) {
+  return {{"ask", "prepare"},
           {"width", options.pixels.width},
           {"height", options.pixels.height},
           {"fit", static_cast<int>(options.pixels.fit)},
@@ -112,23 +135,74 @@ Json ToJson(const PrepareRequest& request) {
           {"passage_words_max", options.passage_words_max}};
 }
 
-Result<PrepareRequest> RequestFromJson(const Json& json) {
-  const auto name = GetString(json, "name");
-  const int64_t fit = GetInt(json, "fit").value_or(-1);
+Json Fields(const ViewWanted& wanted) {
+  Json json = {{"ask", "view"},
+               {"side_max", wanted.side_max},
+               {"picture_pixels_max", wanted.picture_pixels_max}};
+  if (wanted.page) json["page"] = *wanted.page;
+  if (wanted.time) json["time"] = *wanted.time;
+  return json;
+}
+
+Json Fields(const SamplesWanted& wanted) {
+  return {{"ask", "samples"},
+          {"start", wanted.start},
+          {"seconds", wanted.seconds},
+          {"rate", wanted.rate}};
+}
+
+Result<Wanted> WantedFromJson(const Json& json) {
+  const Error broken{Code::kInvalid, "codec child: broken request"};
+  const std::string ask = GetString(json, "ask").value_or("");
   const auto pixels_max = GetInt(json, "picture_pixels_max");
-  const auto bytes_max = GetInt(json, "text_bytes_max");
-  if (!name || fit < 0 || fit > 2 || !pixels_max || !bytes_max) {
-    return Error{Code::kInvalid, "codec child: broken request"};
+  if (ask == "prepare") {
+    const int64_t fit = GetInt(json, "fit").value_or(-1);
+    const auto bytes_max = GetInt(json, "text_bytes_max");
+    if (fit < 0 || fit > 2 || !pixels_max || !bytes_max) return broken;
+    PrepareOptions options;
+    options.pixels = {Number(json, "width"), Number(json, "height"),
+                      static_cast<PixelsWanted::Fit>(fit)};
+    options.thumbnail_side_max = Number(json, "thumbnail_side_max");
+    options.picture_pixels_max = static_cast<uint64_t>(*pixels_max);
+    options.text_bytes_max = static_cast<uint64_t>(*bytes_max);
+    options.passage_words_max = Number(json, "passage_words_max");
+    return Wanted(options);
   }
-  PrepareRequest request;
-  request.name = *name;
-  request.options.pixels = {Number(json, "width"), Number(json, "height"),
-                            static_cast<PixelsWanted::Fit>(fit)};
-  request.options.thumbnail_side_max = Number(json, "thumbnail_side_max");
-  request.options.picture_pixels_max = static_cast<uint64_t>(*pixels_max);
-  request.options.text_bytes_max = static_cast<uint64_t>(*bytes_max);
-  request.options.passage_words_max = Number(json, "passage_words_max");
-  return request;
+  if (ask == "view") {
+    ViewWanted wanted;
+    if (json.contains("page")) wanted.page = Number(json, "page");
+    wanted.time = GetDouble(json, "time");
+    wanted.side_max = Number(json, "side_max");
+    if (!pixels_max || wanted.side_max == 0) return broken;
+    wanted.picture_pixels_max = static_cast<uint64_t>(*pixels_max);
+    return Wanted(wanted);
+  }
+  if (ask == "samples") {
+    SamplesWanted wanted;
+    wanted.start = GetDouble(json, "start").value_or(0);
+    wanted.seconds = GetDouble(json, "seconds").value_or(0);
+    wanted.rate = Number(json, "rate");
+    const bool fits = wanted.start >= 0 && wanted.seconds > 0 &&
+                      wanted.seconds <= kSamplesSecondsMax && wanted.rate >= 8000 &&
+                      wanted.rate <= 48000;
+    if (!fits) return broken;
+    return Wanted(wanted);
+  }
+  return broken;
+}
+
+}  // namespace
+
+Json ToJson(const CodecRequest& request) {
+  Json json = std::visit([](const auto& wanted) { return Fields(wanted); }, request.wanted);
+  json["name"] = SanitizeUtf8(request.name);
+  return json;
+}
+
+Result<CodecRequest> RequestFromJson(const Json& json) {
+  const auto name = GetString(json, "name");
+  if (!name) return Error{Code::kInvalid, "codec child: broken request"};
+  return CodecRequest{*name, TRY(WantedFromJson(json))};
 }
 
 Frame ToFrame(Prepared prepared) {
@@ -136,6 +210,21 @@ Frame ToFrame(Prepared prepared) {
   frame.head = prepared.Head();
   frame.parts.push_back(std::move(prepared.thumbnail));
   for (std::string& pixels : prepared.pixels) frame.parts.push_back(std::move(pixels));
+  return frame;
+}
+
+Frame ToFrame(View view) {
+  Frame frame;
+  frame.head = {{"width", view.width}, {"height", view.height}};
+  frame.parts.push_back(std::move(view.rgb));
+  return frame;
+}
+
+Frame ToFrame(const std::vector<float>& samples) {
+  Frame frame;
+  frame.head = Json::object();
+  frame.parts.emplace_back(reinterpret_cast<const char*>(samples.data()),
+                           samples.size() * sizeof(float));
   return frame;
 }
 
@@ -154,6 +243,32 @@ Result<Prepared> PreparedFromFrame(Frame frame, const PrepareOptions& options) {
     if (segment.pixels >= static_cast<int64_t>(out.pixels.size())) return Misfit("pixels missing");
   }
   return out;
+}
+
+Result<View> ViewFromFrame(Frame frame, const ViewWanted& wanted) {
+  View view;
+  view.width = Number(frame.head, "width");
+  view.height = Number(frame.head, "height");
+  const uint32_t longer = std::max(view.width, view.height);
+  const bool fits = longer > 0 && longer <= wanted.side_max && frame.parts.size() == 1 &&
+                    frame.parts[0].size() == size_t{view.width} * view.height * 3;
+  if (!fits) return Misfit("size of the view");
+  view.rgb = std::move(frame.parts[0]);
+  return view;
+}
+
+Result<std::vector<float>> SamplesFromFrame(const Frame& frame, const SamplesWanted& wanted) {
+  const double most = wanted.seconds * wanted.rate + 1;
+  if (frame.parts.size() != 1 || frame.parts[0].size() % sizeof(float) != 0 ||
+      static_cast<double>(frame.parts[0].size() / sizeof(float)) > most) {
+    return Misfit("number of samples");
+  }
+  std::vector<float> samples(frame.parts[0].size() / sizeof(float));
+  std::memcpy(samples.data(), frame.parts[0].data(), frame.parts[0].size());
+  for (float& sample : samples) {
+    if (!std::isfinite(sample)) sample = 0;
+  }
+  return samples;
 }
 
 }  // namespace msearch::media

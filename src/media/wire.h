@@ -1,25 +1,36 @@
 // What parent and codec child say to each other, in frames of base/child.h. A request carries the
-// file's descriptor; the answer's head is Prepared::Head(), its parts the thumbnail and then the
-// pixels.
+// file's descriptor and says in "ask" what is wanted:
+//
+//   prepare   the answer's head is Prepared::Head(), its parts the thumbnail and then the pixels
+//   view      head {width, height}, one part of RGB
+//   samples   one part of float32
 #pragma once
+
+#include <variant>
 
 #include "base/child.h"
 #include "media/codec.h"
 
 namespace msearch::media {
 
-struct PrepareRequest {
+using Wanted = std::variant<PrepareOptions, ViewWanted, SamplesWanted>;
+
+struct CodecRequest {
   std::string name;
-  PrepareOptions options;
+  Wanted wanted;
 };
 
-Json ToJson(const PrepareRequest& request);
+Json ToJson(const CodecRequest& request);
 // kInvalid when something is missing.
-Result<PrepareRequest> RequestFromJson(const Json& json);
+Result<CodecRequest> RequestFromJson(const Json& json);
 
 Frame ToFrame(Prepared prepared);
+Frame ToFrame(View view);
+Frame ToFrame(const std::vector<float>& samples);
 // The child may have been taken over by the file that it read, so nothing in its answer is
 // believed: kCrashed for one that doesn't fit the request.
 Result<Prepared> PreparedFromFrame(Frame frame, const PrepareOptions& options);
+Result<View> ViewFromFrame(Frame frame, const ViewWanted& wanted);
+Result<std::vector<float>> SamplesFromFrame(const Frame& frame, const SamplesWanted& wanted);
 
 }  // namespace msearch::media
