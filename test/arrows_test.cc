@@ -44,6 +44,7 @@ const std::vector<std::pair<std::string, std::string>> kOwners{
     {"archive", "embedding"}, {"numkong/", "index"},   {"vips/", "media"},
     {"turbojpeg.h", "media"}, {"jpeglib.h", "media"},  {"libexif/", "media"},
     {"libheif/", "media"},    {"seccomp.h", "media"},  {"CLI/", "cli"},
+    {"libxml/", "media"},     {"zip.h", "media"},
     {"prometheus/", "api"},   {"yaml-cpp/", "daemon"}, {"xxhash.h", "index"},
 };
 

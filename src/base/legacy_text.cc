@@ -93,13 +93,40 @@ std::optional<std::string> Convert(std::string_view bytes, const char* encoding)
   return utf8;
 }
 
+// Shares of a UTF-16 text's units by what their higher byte says, for one order of bytes.
+struct Utf16Look {
+  size_t latin = 0;     // higher byte zero
+  size_t in_use = 0;    // a higher byte of scripts in use
+  size_t controls = 0;  // lower bytes that no text of single bytes has
+
+  Utf16Look(std::string_view bytes, size_t high) {
+    for (size_t i = 0; i + 1 < bytes.size(); i += 2) {
+      const auto upper = static_cast<uint8_t>(bytes[i + high]);
+      const auto lower = static_cast<uint8_t>(bytes[i + 1 - high]);
+      if (upper == 0) ++latin;
+      if (upper <= 0x06 || upper == 0x20 || upper == 0x30 || (upper >= 0x4E && upper <= 0x9F) ||
+          (upper >= 0xAC && upper <= 0xD7) || upper == 0xFF) {
+        ++in_use;
+      }
+      if (upper != 0 && lower < 0x20 && lower != '\t' && lower != '\n' && lower != '\r') ++controls;
+    }
+  }
+};
+
+// Latin text has a zero in every unit. In Chinese, Japanese and Korean text the higher bytes lie
+// within a few blocks while the lower ones are anything, control characters among them, which no
+// other encoding of text has.
 const char* Utf16WithoutMark(std::string_view bytes) {
-  std::array<size_t, 2> zeros{};
-  for (size_t i = 0; i < bytes.size(); ++i) zeros[i % 2] += bytes[i] == 0 ? 1 : 0;
   const size_t units = bytes.size() / 2;
   if (units == 0 || bytes.size() % 2 != 0) return nullptr;
-  if (zeros[1] * 4 > units && zeros[0] * 50 < units) return "UTF-16LE";
-  if (zeros[0] * 4 > units && zeros[1] * 50 < units) return "UTF-16BE";
+  const Utf16Look little(bytes, 1);
+  const Utf16Look big(bytes, 0);
+  if (little.latin * 4 > units && big.latin * 50 < units) return "UTF-16LE";
+  if (big.latin * 4 > units && little.latin * 50 < units) return "UTF-16BE";
+  const bool may_be_little = little.in_use * 20 > units * 19 && little.controls * 100 > units * 3;
+  const bool may_be_big = big.in_use * 20 > units * 19 && big.controls * 100 > units * 3;
+  if (may_be_little && little.in_use > big.in_use) return "UTF-16LE";
+  if (may_be_big && big.in_use > little.in_use) return "UTF-16BE";
   return nullptr;
 }
 
@@ -188,6 +215,16 @@ bool IsPlausible(std::string_view utf8) {
   return odd * 10 <= foreign;
 }
 
+// As browsers do: what calls itself by the older, smaller encoding is mostly written in the wider.
+std::string Widened(std::string_view declared) {
+  const std::string name = AsciiLower(declared.substr(0, 40));
+  if (name == "gb2312" || name == "gbk" || name == "x-gbk") return "GB18030";
+  if (name == "iso-8859-1" || name == "latin1" || name == "us-ascii") return "windows-1252";
+  if (name == "shift_jis" || name == "shift-jis" || name == "x-sjis") return "windows-31j";
+  if (name.starts_with("utf")) return "";
+  return name;
+}
+
 Result<DecodedText> Finished(const std::string& utf8, std::string encoding) {
   DecodedText out;
   out.utf8 = WithPlainLineEnds(utf8);
@@ -270,13 +307,17 @@ std::string RepairMisread(std::string_view utf8) {
   return evidence >= 2 && evidence >= kept ? out : std::string(utf8);
 }
 
-Result<DecodedText> DecodeText(std::string_view bytes) {
+Result<DecodedText> DecodeText(std::string_view bytes, std::string_view declared) {
   if (auto marked = DecodeMarked(bytes)) return std::move(*marked);
   if (const char* encoding = Utf16WithoutMark(bytes)) {
     if (auto text = Convert(bytes, encoding)) return Finished(*text, encoding);
   }
   if (IsUtf8(bytes)) return Finished(std::string(bytes), "UTF-8");
   if (LooksBinary(bytes)) return Error{Code::kUnsupported, "file: not text"};
+  if (const std::string encoding = Widened(declared); !encoding.empty()) {
+    const auto text = Convert(bytes, encoding.c_str());
+    if (text && IsPlausible(*text)) return Finished(*text, encoding);
+  }
   for (const Guess& guess : Guesses(bytes)) {
     if (guess.encoding == "GB18030" && !IsMostlyGb2312(bytes)) continue;
     const auto text = Convert(bytes, guess.encoding.c_str());

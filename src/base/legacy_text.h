@@ -17,9 +17,10 @@ struct DecodedText {
   bool repaired = false;  // it was UTF-8 that had been read as Latin-1 and written again
 };
 
-// Finds out the encoding: by byte order mark, else UTF-8 if valid, else UTF-16 by its zeros, else
-// the best guess among the encodings of old. kUnsupported: the bytes aren't text.
-Result<DecodedText> DecodeText(std::string_view bytes);
+// Finds out the encoding: by byte order mark, else UTF-16 by the bytes that only it has, else UTF-8
+// if valid, else `declared`, what the file says about itself, if it is valid in that, else the best
+// guess among the encodings of old. kUnsupported: the bytes aren't text.
+Result<DecodedText> DecodeText(std::string_view bytes, std::string_view declared = {});
 
 // Undoes "å›¾" for "图": UTF-8 that had been read as Latin-1 or Windows-1252. Text that wasn't
 // spoilt that way comes back as it is.

@@ -27,6 +27,39 @@ TEST(DecodeText, KnowsUtf16ByMarkAndByZeros) {
   ExpectDecoded({"\0h\0e\0l\0l\0o", 10}, "hello", "UTF-16BE");
 }
 
+// As bytes of UTF-16, lower byte first or last.
+std::string Utf16(std::u16string_view text, bool little) {
+  std::string bytes;
+  for (char16_t unit : text) {
+    const char low = static_cast<char>(unit);
+    const char high = static_cast<char>(unit >> 8);
+    bytes += little ? low : high;
+    bytes += little ? high : low;
+  }
+  return bytes;
+}
+
+TEST(DecodeText, KnowsChineseAndJapaneseUtf16WithoutMark) {
+  const std::u16string chinese = u"今天我们在城里的图书馆看书。外面下雨了，一直下到晚上才停下来。";
+  const std::u16string japanese = u"東京の図書館で本を読みました。雨が夜まで降り続いていた。";
+  for (const bool little : {true, false}) {
+    const std::string encoding = little ? "UTF-16LE" : "UTF-16BE";
+    ExpectDecoded(Utf16(chinese, little),
+                  "今天我们在城里的图书馆看书。外面下雨了，一直下到晚上才停下来。", encoding);
+    ExpectDecoded(Utf16(japanese, little),
+                  "東京の図書館で本を読みました。雨が夜まで降り続いていた。", encoding);
+  }
+}
+
+TEST(DecodeText, BelievesWhatAFileSaysOfItselfUnlessItIsWrong) {
+  // Valid in both encodings.
+  const std::string_view bytes = "\xA4\xA4\xA4\xE5";
+  EXPECT_EQ(DecodeText(bytes, "Big5")->utf8, "中文");
+  EXPECT_EQ(DecodeText(bytes, "gb2312")->encoding, "GB18030");
+  EXPECT_EQ(DecodeText("图书馆", "iso-8859-1")->utf8, "图书馆");
+  EXPECT_EQ(DecodeText("caf\xE9 noir", "no-such-encoding")->utf8, "café noir");
+}
+
 TEST(DecodeText, GuessesEncodingsOfOld) {
   ExpectDecoded(
       "\xCE\xD2\xC3\xC7\xD4\xDA\xCD\xBC\xCA\xE9\xB9\xDD\xA3\xAC\xB9\xDB\xBF\xB4\xC3\xA8\xB5\xC4"

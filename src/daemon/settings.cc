@@ -18,7 +18,9 @@ namespace {
 using enum SettingType;
 constexpr int64_t kMiB = 1 << 20;
 constexpr std::string_view kExtensions =
-    ".jpg,.jpeg,.png,.webp,.gif,.tif,.tiff,.bmp,.heic,.heif,.avif,.txt,.md,.markdown";
+    ".jpg,.jpeg,.png,.webp,.gif,.tif,.tiff,.bmp,.heic,.heif,.avif,"
+    ".txt,.md,.markdown,.html,.htm,.xhtml,.csv,.tsv,.srt,.vtt,"
+    ".docx,.odt,.pptx,.odp,.xlsx,.ods,.epub";
 
 const std::vector<Setting> kTable{
     {"server.host", kText, "127.0.0.1", "", "--host",

@@ -11,6 +11,7 @@
 #include "base/legacy_text.h"
 #include "base/log.h"
 #include "media/decoder.h"
+#include "media/document.h"
 #include "media/picture.h"
 #include "media/sandbox.h"
 #include "media/wire.h"
@@ -59,6 +60,7 @@ Result<Frame> Answer(const Frame& frame) {
 
 void Preload() {
   PreloadPictureLibraries();
+  PreloadDocumentLibraries();
   // Unicode tables and converters.
   (void)DecodeText("\xB0\xA1\xB0\xA2");
   (void)SplitSentences("One. Two.");

@@ -50,6 +50,8 @@ bool IsMp4(Head head) { return At(head, 4, "ftyp"); }
 bool IsMatroska(Head head) { return At(head, 0, "\x1A\x45\xDF\xA3"); }
 bool IsPdf(Head head) { return At(head, 0, "%PDF-"); }
 bool IsZip(Head head) { return At(head, 0, "PK\x03\x04"); }
+// Office documents of before 2007, and later ones with a password.
+bool IsOle(Head head) { return At(head, 0, "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"); }
 bool IsGzip(Head head) { return At(head, 0, "\x1F\x8B"); }
 bool IsElf(Head head) {
   return At(head, 0,
@@ -90,16 +92,36 @@ constexpr Decoder kDecoders[] = {
     {"audio/wav", MediaType::kAudio, IsWave, nullptr},
     {"audio/mpeg", MediaType::kAudio, IsMp3, nullptr},
     {"application/pdf", MediaType::kDocument, IsPdf, nullptr},
-    {"application/zip", MediaType::kDocument, IsZip, nullptr},
+    {"application/zip", MediaType::kDocument, IsZip, PrepareArchive},
+    {"application/x-ole-storage", MediaType::kDocument, IsOle, nullptr},
     {"application/gzip", MediaType::kDocument, IsGzip, nullptr},
     {"application/x-executable", MediaType::kDocument, IsElf, nullptr},
 };
-constexpr Decoder kMarkdown = {"text/markdown", MediaType::kDocument, Never, PrepareMarkdown};
+
+// What has no tell-tale bytes goes by its name.
+struct TextKind {
+  std::string_view extension;
+  Decoder decoder;
+};
+constexpr TextKind kTextKinds[] = {
+    {".md", {"text/markdown", MediaType::kDocument, Never, PrepareMarkdown}},
+    {".markdown", {"text/markdown", MediaType::kDocument, Never, PrepareMarkdown}},
+    {".html", {"text/html", MediaType::kDocument, Never, PrepareHtml}},
+    {".htm", {"text/html", MediaType::kDocument, Never, PrepareHtml}},
+    {".xhtml", {"application/xhtml+xml", MediaType::kDocument, Never, PrepareHtml}},
+    {".srt", {"application/x-subrip", MediaType::kDocument, Never, PrepareSubtitles}},
+    {".vtt", {"text/vtt", MediaType::kDocument, Never, PrepareSubtitles}},
+    {".csv", {"text/csv", MediaType::kDocument, Never, PrepareText}},
+    {".tsv", {"text/tab-separated-values", MediaType::kDocument, Never, PrepareText}},
+    {".json", {"application/json", MediaType::kDocument, Never, PrepareText}},
+};
+constexpr Decoder kHtml = {"text/html", MediaType::kDocument, Never, PrepareHtml};
 constexpr Decoder kText = {"text/plain", MediaType::kDocument, Never, PrepareText};
 
-bool EndsWith(std::string_view name, std::initializer_list<std::string_view> extensions) {
-  const std::string lower = AsciiLower(name.substr(std::min(name.rfind('.'), name.size())));
-  return std::find(extensions.begin(), extensions.end(), lower) != extensions.end();
+bool BeginsHtml(Head head) {
+  if (At(head, 0, "\xEF\xBB\xBF")) head.remove_prefix(3);
+  const std::string begin = AsciiLower(Trim(head.substr(0, 1024)).substr(0, 14));
+  return begin == "<!doctype html" || begin.starts_with("<html>") || begin.starts_with("<html ");
 }
 
 }  // namespace
@@ -108,7 +130,11 @@ const Decoder* FindDecoder(std::string_view head, std::string_view name) {
   for (const Decoder& decoder : kDecoders) {
     if (decoder.matches(head)) return &decoder;
   }
-  if (EndsWith(name, {".md", ".markdown"})) return &kMarkdown;
+  const std::string extension = AsciiLower(name.substr(std::min(name.rfind('.'), name.size())));
+  for (const TextKind& kind : kTextKinds) {
+    if (kind.extension == extension) return &kind.decoder;
+  }
+  if (BeginsHtml(head)) return &kHtml;
   if (TypeOfExtension(name).value_or(MediaType::kDocument) == MediaType::kDocument) return &kText;
   return nullptr;
 }
@@ -132,7 +158,7 @@ Result<Prepared> PrepareMedia(const MediaSource& source, const PrepareOptions& o
   const Decoder& decoder = *TRY(DecoderFor(source));
   if (decoder.prepare == nullptr) return Unsupported(decoder, "nothing here reads it");
   Prepared prepared = TRY(decoder.prepare(source, options));
-  prepared.mime = decoder.mime;
+  if (prepared.mime.empty()) prepared.mime = decoder.mime;
   return prepared;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/legacy_text.h"
 #include "base/strings.h"
+#include "media/markup.h"
 
 namespace msearch::media {
 namespace {
@@ -15,21 +16,6 @@ std::string FirstLine(std::string_view utf8) {
     if (!Trim(line).empty()) return std::string(TruncateUtf8(Trim(line), kTitleBytesMax));
   }
   return "";
-}
-
-Result<Prepared> Document(std::string_view text, std::string title, uint32_t passage_words_max) {
-  Prepared out;
-  out.type = MediaType::kDocument;
-  out.title = std::move(title);
-  for (std::string& passage : CutPassages(text, passage_words_max)) {
-    Segment segment;
-    segment.kind = SegmentKind::kPassage;
-    segment.index = static_cast<uint32_t>(out.segments.size());
-    segment.text = std::move(passage);
-    out.segments.push_back(std::move(segment));
-  }
-  if (out.segments.empty()) return Error{Code::kCorrupt, "file: no text in it"};
-  return out;
 }
 
 // What passages are put together from, with the separator that goes before it.
@@ -87,7 +73,59 @@ Result<std::string> ReadText(const MediaSource& source, const PrepareOptions& op
   return TRY(DecodeText(TRY(ReadSource(source, options.text_bytes_max)))).utf8;
 }
 
+// Cues follow one another every few seconds; what is said within this time belongs together.
+constexpr double kSceneSecondsMax = 30;
+constexpr double kSceneGapSecondsMax = 5;
+
+std::vector<Segment> Scenes(const std::vector<Cue>& cues, uint32_t words_max) {
+  std::vector<Segment> scenes;
+  uint32_t words = 0;
+  for (const Cue& cue : cues) {
+    const uint32_t more = CountWords(cue.text);
+    const bool joins = !scenes.empty() && words + more <= words_max &&
+                       cue.start >= *scenes.back().start_time &&
+                       cue.end - *scenes.back().start_time <= kSceneSecondsMax &&
+                       cue.start - *scenes.back().end_time <= kSceneGapSecondsMax;
+    if (joins) {
+      Segment& scene = scenes.back();
+      scene.text += "\n" + cue.text;
+      scene.end_time = std::max(*scene.end_time, cue.end);
+      words += more;
+      continue;
+    }
+    Segment scene;
+    scene.kind = SegmentKind::kPassage;
+    scene.index = static_cast<uint32_t>(scenes.size());
+    scene.text = cue.text;
+    scene.start_time = cue.start;
+    scene.end_time = cue.end;
+    scenes.push_back(std::move(scene));
+    words = more;
+  }
+  return scenes;
+}
+
 }  // namespace
+
+Result<Prepared> Document(const std::vector<TextPage>& pages, std::string title,
+                          uint32_t passage_words_max) {
+  Prepared out;
+  out.type = MediaType::kDocument;
+  for (const TextPage& page : pages) {
+    for (std::string& passage : CutPassages(page.text, passage_words_max)) {
+      Segment segment;
+      segment.kind = SegmentKind::kPassage;
+      segment.index = static_cast<uint32_t>(out.segments.size());
+      segment.text = std::move(passage);
+      segment.page = page.number;
+      out.segments.push_back(std::move(segment));
+    }
+  }
+  if (out.segments.empty()) return Error{Code::kCorrupt, "file: no text in it"};
+  if (Trim(title).empty()) title = FirstLine(out.segments[0].text);
+  out.title = TruncateUtf8(Trim(title), kTitleBytesMax);
+  return out;
+}
 
 std::vector<std::string> CutPassages(std::string_view utf8, uint32_t words_max) {
   words_max = std::max<uint32_t>(words_max, 1);
@@ -109,15 +147,31 @@ std::vector<std::string> CutPassages(std::string_view utf8, uint32_t words_max) 
 }
 
 Result<Prepared> PrepareText(const MediaSource& source, const PrepareOptions& options) {
-  const std::string text = TRY(ReadText(source, options));
-  return Document(text, FirstLine(text), options.passage_words_max);
+  return Document({{std::nullopt, TRY(ReadText(source, options))}}, "", options.passage_words_max);
 }
 
 Result<Prepared> PrepareMarkdown(const MediaSource& source, const PrepareOptions& options) {
   PlainMarkdown plain = StripMarkdown(TRY(ReadText(source, options)));
-  if (plain.title.empty()) plain.title = FirstLine(plain.text);
-  return Document(plain.text, std::string(TruncateUtf8(plain.title, kTitleBytesMax)),
+  return Document({{std::nullopt, std::move(plain.text)}}, std::move(plain.title),
                   options.passage_words_max);
+}
+
+Result<Prepared> PrepareHtml(const MediaSource& source, const PrepareOptions& options) {
+  const std::string bytes = TRY(ReadSource(source, options.text_bytes_max));
+  const std::string utf8 = TRY(DecodeText(bytes, DeclaredEncoding(bytes))).utf8;
+  HtmlText html = TRY(ReadHtml(utf8, options.text_bytes_max));
+  return Document({{std::nullopt, std::move(html.text)}}, std::move(html.title),
+                  options.passage_words_max);
+}
+
+Result<Prepared> PrepareSubtitles(const MediaSource& source, const PrepareOptions& options) {
+  const std::string text = TRY(ReadText(source, options));
+  Prepared out = TRY(Document({{std::nullopt, text}}, "", options.passage_words_max));
+  const std::vector<Cue> cues = ReadCues(text);
+  if (cues.empty()) return out;  // text of another kind
+  out.segments = Scenes(cues, options.passage_words_max);
+  out.title.clear();
+  return out;
 }
 
 }  // namespace msearch::media

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,28 @@ namespace msearch::media {
 Result<Prepared> PrepareText(const MediaSource& source, const PrepareOptions& options);
 Result<Prepared> PrepareMarkdown(const MediaSource& source, const PrepareOptions& options);
 
+// Loads what the functions below need from disk, since a sandbox won't let them later.
+void PreloadDocumentLibraries();
+
+// By extension or by content: see decoder.cc. Errors as above.
+Result<Prepared> PrepareHtml(const MediaSource& source, const PrepareOptions& options);
+// SubRip and WebVTT: passages with the times at which they are shown.
+Result<Prepared> PrepareSubtitles(const MediaSource& source, const PrepareOptions& options);
+// Office Open XML, OpenDocument and EPUB, told apart by what is in the archive; sets the mime type.
+// Pages are slides and sheets, in a text document the pages of its last layout, if it tells them.
+// kUnsupported for other archives, and for encrypted documents.
+Result<Prepared> PrepareArchive(const MediaSource& source, const PrepareOptions& options);
+
+// A part of a document: a page, slide, sheet; or all of it, without a number.
+struct TextPage {
+  std::optional<uint32_t> number;  // from 1
+  std::string text;
+};
+// Passages of each page, in order. A title that is empty becomes the first line. kCorrupt without
+// any text.
+Result<Prepared> Document(const std::vector<TextPage>& pages, std::string title,
+                          uint32_t passage_words_max);
+
 // Cuts at paragraphs where that gives passages of a fair size, else between sentences, else between
 // words; no passage has more than `words_max` words, none is empty, and together they are the text,
 // but for white space at the cuts.
@@ -26,5 +49,13 @@ struct PlainMarkdown {
   std::string text;   // what a reader sees: no marks, link targets, comments, or front matter
 };
 PlainMarkdown StripMarkdown(std::string_view utf8);
+
+struct Cue {
+  double start = 0;  // seconds
+  double end = 0;
+  std::string text;
+};
+// The cues of SubRip or WebVTT that can be read, in the order of the file, without markup.
+std::vector<Cue> ReadCues(std::string_view utf8);
 
 }  // namespace msearch::media
