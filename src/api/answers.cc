@@ -236,6 +236,29 @@ Json PathsJson(const std::vector<catalog::Media::Path>& paths) {
   return json;
 }
 
+Json BoxJson(const catalog::TextBox& box) { return {box.x, box.y, box.width, box.height}; }
+
+Json BoxesJson(const std::vector<catalog::TextBox>& boxes) {
+  Json json = Json::array();
+  for (const catalog::TextBox& box : boxes) {
+    json.push_back({{"text", box.text}, {"box", BoxJson(box)}});
+  }
+  return json;
+}
+
+catalog::TextBox Around(const std::vector<catalog::TextBox>& boxes) {
+  catalog::TextBox all = boxes.front();
+  for (const catalog::TextBox& box : boxes) {
+    const float right = std::max(all.x + all.width, box.x + box.width);
+    const float lower = std::max(all.y + all.height, box.y + box.height);
+    all.x = std::min(all.x, box.x);
+    all.y = std::min(all.y, box.y);
+    all.width = right - all.x;
+    all.height = lower - all.y;
+  }
+  return all;
+}
+
 std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash) {
   if (type == "document" || type == "audio") return "";
   return fmt::format("/api/media/{}/thumbnail?v={}", media, hash.hex().substr(0, 12));

@@ -23,6 +23,8 @@ Result<Json> OneMedia(const Context& context, const net::Request& request) {
     if (segment.start_time) item["start_time"] = *segment.start_time;
     if (segment.end_time) item["end_time"] = *segment.end_time;
     if (segment.page) item["page"] = *segment.page;
+    item["kind"] = segment.kind;
+    if (!segment.boxes.empty()) item["boxes"] = BoxesJson(segment.boxes);
     if (!segment.text.empty()) item["text"] = segment.text;
     if (!segment.text.empty() && text.size() < 65536) text += segment.text + "\n\n";
     json["segments"].push_back(std::move(item));

@@ -32,6 +32,7 @@ Result<Json> IndexStatusJson(const Context& context) {
   json["pending"] = status.pending;
   json["failed"] = status.failed;
   json["scans_pending"] = status.scans_pending;
+  json["readings_pending"] = status.readings_pending;
   json["speed_files_s"] = status.speed_files_s;
   if (status.eta_s) json["eta_s"] = *status.eta_s;
   if (!status.problem.empty()) json["problem"] = status.problem;
@@ -47,12 +48,14 @@ Result<Json> FailuresJson(const Context& context, const net::Request& request) {
                                     static_cast<size_t>(limit), &total));
   Json json{{"failures", Json::array()}, {"total", total}};
   for (const catalog::FailureInfo& failure : failures) {
-    json["failures"].push_back({{"root", failure.root},
-                                {"path", SanitizeUtf8(failure.path)},
-                                {"code", CodeName(failure.error.code)},
-                                {"message", SanitizeUtf8(failure.error.message)},
-                                {"attempts", failure.attempts},
-                                {"failed_at", FormatRfc3339(failure.failed_at)}});
+    Json item{{"root", failure.root},
+              {"path", SanitizeUtf8(failure.path)},
+              {"code", CodeName(failure.error.code)},
+              {"message", SanitizeUtf8(failure.error.message)},
+              {"attempts", failure.attempts},
+              {"failed_at", FormatRfc3339(failure.failed_at)}};
+    if (!failure.reader.empty()) item["reader"] = failure.reader;
+    json["failures"].push_back(std::move(item));
   }
   return json;
 }

@@ -69,6 +69,11 @@ Json MediaJson(const catalog::Media& media);
 Json ModelsJson(const Context& context);
 // Paths for people: names that aren't UTF-8 with replacement characters.
 Json PathsJson(const std::vector<catalog::Media::Path>& paths);
+// [x, y, width, height]
+Json BoxJson(const catalog::TextBox& box);
+Json BoxesJson(const std::vector<catalog::TextBox>& boxes);
+// The smallest box that holds all. REQUIRES: not empty.
+catalog::TextBox Around(const std::vector<catalog::TextBox>& boxes);
 std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash);
 
 }  // namespace msearch::api

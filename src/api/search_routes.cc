@@ -142,6 +142,11 @@ Json HitJson(const search::Hit& hit) {
   if (segment.start_time) json["start_time"] = *segment.start_time;
   if (segment.end_time) json["end_time"] = *segment.end_time;
   if (segment.page) json["page"] = *segment.page;
+  json["kind"] = segment.kind;
+  if (!hit.boxes.empty()) {
+    json["box"] = BoxJson(Around(hit.boxes));
+    json["boxes"] = BoxesJson(hit.boxes);
+  }
   const std::string thumbnail = ThumbnailUrl(segment.media, segment.type, segment.hash);
   json["thumbnail"] = thumbnail.empty() ? Json() : Json(thumbnail);
   return json;

@@ -70,16 +70,32 @@ struct File {
   std::optional<UnixMs> failed_at;
 };
 
+// Where a piece of a segment's text stands: fractions of the picture's width and height.
+struct TextBox {
+  std::string text;
+  float x = 0;
+  float y = 0;
+  float width = 0;
+  float height = 0;
+};
+
+// One vector per view of a model, empty where the model has none.
+using Views = std::vector<std::vector<float>>;
+
 struct Segment {
-  uint32_t index = 0;
+  uint32_t index = 0;            // within those of its reader; below kSegmentsMax
+  std::string kind = "picture";  // "picture", "shot", "sound", "passage", "speech", "text"
+  std::string reader;            // who found it; empty: the preparation
   std::string text;
   std::optional<double> start_time;
   std::optional<double> end_time;
   std::optional<uint32_t> page;
-  // Per model key: one vector per view of the model, empty where the model has none.
-  std::vector<std::vector<float>> views;
+  Views views;                          // under the commit's model
+  std::map<std::string, Views> spaces;  // under others, by their keys: sound beside sight
   std::vector<std::string> labels;  // searchable words that the model found, general ones included
+  std::vector<TextBox> boxes;
 };
+inline constexpr uint32_t kSegmentsMax = 1 << 24;
 
 // All that is known of one content, as the pipeline delivers it.
 struct MediaContent {
@@ -136,6 +152,51 @@ struct CommitEffect {
   bool content_new = false;
 };
 
+// A reader takes a second, longer look at contents and finds words in them: what is said in a film,
+// what stands in a picture. Its segments stand beside those of the preparation and outlive a new
+// preparation or model, but not a new content.
+struct ReaderSpec {
+  std::string name;                // "speech", "text"
+  std::string key;                 // another one than last time: read again
+  std::vector<std::string> types;  // of media
+};
+
+// A visible content that a reader hasn't read, and a file to read it from.
+struct Unread {
+  MediaId media = 0;
+  Digest hash;
+  std::string type;
+  std::string mime;
+  std::optional<double> duration;
+  Json attributes;
+  std::string root;
+  std::string root_path;
+  FileFact file;
+  std::vector<Segment> shots;  // of a video: index and times of its shots
+};
+
+struct Reading {
+  Digest hash;
+  std::string reader;
+  std::string key;
+  Token token;  // fences as a commit's: by content and reader
+  std::vector<Segment> segments;
+  Json attributes = Json::object();  // shown with the media under the reader's name
+  std::optional<Error> error;        // it failed: what an earlier reading found stays
+  int attempts = 0;
+};
+
+// A segment of a reader, whose text a model is to embed. The text of an id never changes.
+struct TextSegment {
+  SegmentId id = 0;
+  std::string text;
+};
+
+struct SegmentViews {
+  SegmentId id = 0;
+  Views views;
+};
+
 struct Filters {
   std::vector<std::string> roots;  // names
   std::vector<std::string> types;
@@ -159,12 +220,14 @@ struct SegmentInfo {
   SegmentId id = 0;
   MediaId media = 0;
   uint32_t index = 0;
+  std::string kind;
   std::optional<double> start_time;
   std::optional<double> end_time;
   std::optional<uint32_t> page;
+  std::vector<TextBox> boxes;
   std::string type;
   Digest hash;
-  uint32_t width = 0;               // of the media; 0: none
+  uint32_t width = 0;  // of the media; 0: none
   uint32_t height = 0;
   Json attributes;                 // of the media
   std::vector<Media::Path> paths;  // at least one; roots and prefix of the filters first
@@ -180,6 +243,7 @@ struct IndexChange {
 
 struct FailureInfo {
   FileId file = 0;
+  std::string reader;  // that failed on the file's content; empty: the file couldn't be indexed
   std::string root;
   std::string path;
   Error error;
@@ -245,8 +309,24 @@ class Catalog {
                               int attempts) = 0;
   virtual Result<std::vector<FailureInfo>> Failures(const std::string& root, size_t offset,
                                                     size_t limit, int64_t* total) const = 0;
-  // Failed files (of the root; empty: of all) become pending again. Returns how many.
+  // Failed files (of the root; empty: of all) become pending again, and what readers failed on is
+  // unread again. Returns how many.
   virtual Result<int64_t> RetryFailures(const std::string& root) = 0;
+
+  // Media with id > after, in order, with a file in a root that isn't paused.
+  virtual Result<std::vector<Unread>> UnreadMedia(const ReaderSpec& reader, MediaId after,
+                                                  size_t limit) const = 0;
+  // Replaces what the reader found in this content before. kStale when a later lease was here,
+  // kNotFound when the content is gone.
+  virtual Result<> ApplyReading(const Reading& reading) = 0;
+  // Texts of readers without vectors of this model, with id > after, in order.
+  virtual Result<std::vector<TextSegment>> UnembeddedTexts(const std::string& model_key,
+                                                           SegmentId after, size_t limit) const = 0;
+  // Stores vectors of segments that are still there. Returns how many were.
+  virtual Result<int64_t> ApplyVectors(const std::string& model_key,
+                                       std::span<const SegmentViews> vectors) = 0;
+  // Grows whenever UnreadMedia or UnembeddedTexts may give something that they didn't before.
+  virtual Result<int64_t> Revision() const = 0;
 
   virtual Result<Media> GetMedia(MediaId id) const = 0;
   struct MediaQuery {
@@ -284,8 +364,8 @@ class Catalog {
   // that has everything stands, or beyond.
   virtual Result<uint64_t> Position(const std::string& model_key = "") const = 0;
   virtual Result<int64_t> CountSegments(const std::string& model_key) const = 0;
-  // Embeddings of other models than this one are deleted. Returns how many.
-  virtual Result<int64_t> DropOtherModels(const std::string& model_key) = 0;
+  // Embeddings of other models than these are deleted. Returns how many.
+  virtual Result<int64_t> DropOtherModels(std::span<const std::string> keep) = 0;
   // Media that lost their last path at least `age` ago are deleted. Returns how many. Until then
   // they are kept out of sight: no list, search or count shows them and the index is told that
   // they are gone, but HasContent is true, so that a file moved from one root to another (gone

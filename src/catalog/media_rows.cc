@@ -1,5 +1,6 @@
 #include "catalog/media_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <unordered_map>
@@ -49,6 +50,15 @@ Result<std::unordered_map<int64_t, SegmentId>> SegmentsByIndex(Sqlite& db, Media
   return segments;
 }
 
+Result<std::vector<SegmentId>> SegmentsOfReader(Sqlite& db, MediaId media,
+                                                const std::string& reader) {
+  std::vector<SegmentId> segments;
+  Statement rows = TRY(db.Prepare("SELECT id FROM segments WHERE media_id=? AND reader=?"));
+  rows.With(media, reader);
+  while (TRY(rows.Step())) segments.push_back(rows.Int(0));
+  return segments;
+}
+
 Result<> SaveMediaRow(Sqlite& db, MediaId media, const MediaContent& content) {
   Statement row = TRY(db.Prepare(
       "UPDATE media SET hash=?2,preparation=?3,type=?4,mime=?5,size=?6,width=?7,height=?8,"
@@ -65,37 +75,49 @@ Result<> SaveMediaRow(Sqlite& db, MediaId media, const MediaContent& content) {
 }
 
 Result<SegmentId> SaveSegmentRow(Sqlite& db, MediaId media, std::optional<SegmentId> known,
-                                 const Segment& segment) {
+                                 const Segment& segment, int64_t idx) {
   const std::string labels = Join(segment.labels, "\n");
+  const std::string boxes = BoxesToText(segment.boxes);
   if (known) {
-    TRY(db.Run(
-        "UPDATE segments SET start_time=?2,end_time=?3,page=?4,text=?5,labels=?6 WHERE id=?1",
-        *known, segment.start_time, segment.end_time, segment.page, segment.text, labels));
+    TRY(
+        db.Run("UPDATE segments SET start_time=?2,end_time=?3,page=?4,text=?5,labels=?6,kind=?7,"
+               "boxes=?8 WHERE id=?1",
+               *known, segment.start_time, segment.end_time, segment.page, segment.text, labels,
+               segment.kind, boxes));
     return *known;
   }
   TRY(
-      db.Run("INSERT INTO segments(media_id,idx,start_time,end_time,page,text,labels) "
-             "VALUES(?,?,?,?,?,?,?)",
-             media, segment.index, segment.start_time, segment.end_time, segment.page, segment.text,
-             labels));
+      db.Run("INSERT INTO segments(media_id,idx,start_time,end_time,page,text,labels,kind,boxes,"
+             "reader) VALUES(?,?,?,?,?,?,?,?,?,?)",
+             media, idx, segment.start_time, segment.end_time, segment.page, segment.text, labels,
+             segment.kind, boxes, segment.reader));
   return db.last_insert_id();
 }
 
-Result<> SaveVectors(Sqlite& db, SegmentId segment, int64_t model, const Segment& content,
+Result<> SaveVectors(Sqlite& db, SegmentId segment, int64_t model, const Views& views,
                      bool visible) {
   bool any = false;
-  for (const std::vector<float>& view : content.views) any = any || !view.empty();
+  for (const std::vector<float>& view : views) any = any || !view.empty();
   if (any) {
     Statement row =
         TRY(db.Prepare("INSERT INTO embeddings(segment_id,model_id,views) VALUES(?,?,?) "
                        "ON CONFLICT(segment_id,model_id) DO UPDATE SET views=excluded.views"));
-    row.Bind(1, segment).Bind(2, model).BindBlob(3, PackViews(content.views));
+    row.Bind(1, segment).Bind(2, model).BindBlob(3, PackViews(views));
     TRY(row.Run());
     return visible ? LogChange(db, segment, model, false) : Ok{};
   }
   TRY(db.Run("DELETE FROM embeddings WHERE segment_id=? AND model_id=?", segment, model));
   if (db.changes() > 0 && visible) return LogChange(db, segment, model, true);
   return Ok{};
+}
+
+bool IsFinite(const Views& views) {
+  for (const std::vector<float>& view : views) {
+    for (const float value : view) {
+      if (!std::isfinite(value)) return false;
+    }
+  }
+  return true;
 }
 
 struct Names {
@@ -181,17 +203,15 @@ Result<bool> IsComplete(Sqlite& db, MediaId media, const std::string& preparatio
 
 Result<> CheckContent(const MediaContent& content) {
   std::set<uint32_t> indexes;
+  const Error no_number{Code::kInvalid, "content: a vector holds a value that is no number"};
   for (const Segment& segment : content.segments) {
-    if (!indexes.insert(segment.index).second) {
+    if (segment.index >= kSegmentsMax || !indexes.insert(segment.index).second) {
       return Error{Code::kInvalid,
                    "content: two segments with index " + std::to_string(segment.index)};
     }
-    for (const std::vector<float>& view : segment.views) {
-      for (const float value : view) {
-        if (!std::isfinite(value)) {
-          return Error{Code::kInvalid, "content: a vector holds a value that is no number"};
-        }
-      }
+    if (!IsFinite(segment.views)) return no_number;
+    for (const auto& [key, views] : segment.spaces) {
+      if (!IsFinite(views)) return no_number;
     }
   }
   return Ok{};
@@ -214,7 +234,10 @@ Result<> SaveContent(Sqlite& db, MediaId media, const MediaContent& content,
   if (!same) {
     for (const auto& [index, segment] : known) TRY(DeleteSegment(db, segment));
     known.clear();
+    TRY(db.Run("DELETE FROM readings WHERE media_id=?", media));
   }
+  // What readers found is of the content, not of its preparation.
+  std::erase_if(known, [](const auto& one) { return one.first >= kSegmentsMax; });
   const auto preparation =
       TRY(db.QueryString("SELECT preparation FROM media WHERE id=?", media)).value_or("");
   // What was completed for another content or preparation isn't complete any more.
@@ -226,14 +249,79 @@ Result<> SaveContent(Sqlite& db, MediaId media, const MediaContent& content,
   for (const Segment& segment : content.segments) {
     const auto found = known.find(segment.index);
     const bool is_known = found != known.end();
-    const SegmentId id = TRY(
-        SaveSegmentRow(db, media, is_known ? std::optional(found->second) : std::nullopt, segment));
+    const SegmentId id = TRY(SaveSegmentRow(
+        db, media, is_known ? std::optional(found->second) : std::nullopt, segment, segment.index));
     if (is_known) known.erase(found);
-    if (model != 0) TRY(SaveVectors(db, id, model, segment, visible));
+    if (model != 0) TRY(SaveVectors(db, id, model, segment.views, visible));
+    for (const auto& [key, views] : segment.spaces) {
+      TRY(SaveVectors(db, id, TRY(ModelId(db, key)), views, visible));
+    }
   }
   for (const auto& [index, segment] : known) TRY(DeleteSegment(db, segment));
+  TRY(RaiseRevision(db));
   if (model == 0) return Ok{};
   return db.Run("INSERT OR IGNORE INTO media_models(media_id,model_id) VALUES(?,?)", media, model);
+}
+
+Result<> SaveReading(Sqlite& db, MediaId media, const Reading& reading) {
+  const auto reader = TRY(db.QueryInt("SELECT id FROM readers WHERE name=?", reading.reader));
+  if (!reader) return Error{Code::kInvalid, "reader " + reading.reader + ": not known"};
+  const bool visible = TRY(IsVisible(db, media));
+  for (const SegmentId segment : TRY(SegmentsOfReader(db, media, reading.reader))) {
+    TRY(DeleteSegment(db, segment));
+  }
+  for (const Segment& found : reading.segments) {
+    Segment segment = found;
+    segment.reader = reading.reader;
+    const SegmentId id = TRY(
+        SaveSegmentRow(db, media, std::nullopt, segment, (*reader << 24) + int64_t{segment.index}));
+    if (!visible) continue;
+    TRY(db.Run("INSERT INTO words(rowid,name,path,label,text) VALUES(?,'','',?,?)", id,
+               IndexText(Join(segment.labels, "\n")), IndexText(segment.text)));
+  }
+  return reading.segments.empty() ? Ok{} : RaiseRevision(db);
+}
+
+Result<bool> SaveSegmentViews(Sqlite& db, SegmentId segment, const std::string& model_key,
+                              const Views& views) {
+  if (!IsFinite(views)) {
+    return Error{Code::kInvalid, "vectors: a vector holds a value that is no number"};
+  }
+  const auto media = TRY(db.QueryInt("SELECT media_id FROM segments WHERE id=?", segment));
+  if (!media) return false;
+  TRY(SaveVectors(db, segment, TRY(ModelId(db, model_key)), views, TRY(IsVisible(db, *media))));
+  return true;
+}
+
+Result<> RaiseRevision(Sqlite& db) {
+  return db.Run(
+      "INSERT INTO settings(key,value) VALUES('media.revision','1') ON CONFLICT(key) "
+      "DO UPDATE SET value=CAST(value AS INTEGER)+1");
+}
+
+std::string BoxesToText(const std::vector<TextBox>& boxes) {
+  if (boxes.empty()) return {};
+  Json json = Json::array();
+  for (const TextBox& box : boxes) {
+    json.push_back({box.text, box.x, box.y, box.width, box.height});
+  }
+  return DumpJson(json);
+}
+
+std::vector<TextBox> BoxesFromText(std::string_view text) {
+  std::vector<TextBox> boxes;
+  if (text.empty()) return boxes;
+  const Result<Json> json = ParseJson(text);
+  if (!json.ok() || !json->is_array()) return boxes;
+  for (const Json& box : *json) {
+    if (!box.is_array() || box.size() != 5 || !box[0].is_string()) continue;
+    if (!std::all_of(box.begin() + 1, box.end(), [](const Json& v) { return v.is_number(); })) {
+      continue;
+    }
+    boxes.push_back({box[0].get<std::string>(), box[1].get<float>(), box[2].get<float>(),
+                     box[3].get<float>(), box[4].get<float>()});
+  }
+  return boxes;
 }
 
 Result<> LinkFile(Sqlite& db, FileId file, MediaId media, bool content_changed) {
@@ -245,6 +333,7 @@ Result<> LinkFile(Sqlite& db, FileId file, MediaId media, bool content_changed) 
   if (!was_visible) {
     TRY(db.Run("UPDATE media SET orphaned_at=NULL WHERE id=?", media));
     TRY(LogMediaChange(db, media, false));
+    TRY(RaiseRevision(db));
   }
   if (content_changed || !was_visible) return WriteWords(db, media);
   return already ? Result<>(Ok{}) : RefreshNames(db, media);

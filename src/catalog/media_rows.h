@@ -29,6 +29,17 @@ Result<MediaId> AddMedia(storage::Sqlite& db, const Digest& hash);
 Result<> SaveContent(storage::Sqlite& db, MediaId media, const MediaContent& content,
                      const std::string& model_key);
 
+// The segments that a reader found replace those that it found before; words and change log follow.
+Result<> SaveReading(storage::Sqlite& db, MediaId media, const Reading& reading);
+// Vectors of one segment. False when it's gone.
+Result<bool> SaveSegmentViews(storage::Sqlite& db, SegmentId segment, const std::string& model_key,
+                              const Views& views);
+// See Catalog::Revision.
+Result<> RaiseRevision(storage::Sqlite& db);
+
+std::string BoxesToText(const std::vector<TextBox>& boxes);
+std::vector<TextBox> BoxesFromText(std::string_view text);
+
 // The file has this media's content; it becomes visible. `content_changed` after SaveContent.
 Result<> LinkFile(storage::Sqlite& db, FileId file, MediaId media, bool content_changed);
 // After a file let go of the media: without any file left it becomes an orphan.

@@ -162,10 +162,37 @@ CREATE INDEX changes_removed ON changes(position) WHERE removed = 1;
 CREATE VIRTUAL TABLE words USING fts5(name, path, label, text, tokenize = 'ascii');
 )sql";
 
+// Readers. segments.idx counts those of the preparation from 0 and those of a reader from
+// id << 24. state: 1 read, 2 failed.
+constexpr std::string_view kReadings = R"sql(
+ALTER TABLE segments ADD COLUMN kind TEXT NOT NULL DEFAULT 'picture';
+ALTER TABLE segments ADD COLUMN reader TEXT NOT NULL DEFAULT '';
+ALTER TABLE segments ADD COLUMN boxes TEXT NOT NULL DEFAULT '';
+UPDATE segments SET kind='passage' WHERE media_id IN (SELECT id FROM media WHERE type='document');
+CREATE INDEX segments_read ON segments(id) WHERE reader <> '';
+
+CREATE TABLE readers(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
+CREATE TABLE readings(
+  media_id INTEGER NOT NULL REFERENCES media(id) ON DELETE CASCADE,
+  reader_id INTEGER NOT NULL REFERENCES readers(id),
+  key TEXT NOT NULL,
+  state INTEGER NOT NULL,
+  token_epoch INTEGER NOT NULL,
+  token_counter INTEGER NOT NULL,
+  attributes TEXT NOT NULL,
+  error_code TEXT,
+  error_message TEXT,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  at INTEGER NOT NULL,
+  PRIMARY KEY(media_id, reader_id)
+) WITHOUT ROWID;
+CREATE INDEX readings_failed ON readings(at) WHERE state = 2;
+)sql";
+
 }  // namespace
 
 const std::vector<std::string_view>& Migrations() {
-  static const std::vector<std::string_view> kMigrations = {kFirst};
+  static const std::vector<std::string_view> kMigrations = {kFirst, kReadings};
   return kMigrations;
 }
 

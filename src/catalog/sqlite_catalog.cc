@@ -44,11 +44,12 @@ Result<std::vector<int64_t>> Ints(Statement& rows) {
   return values;
 }
 
-Result<int64_t> DeleteEmbeddingsStep(Sqlite& db, const std::string& kept_key) {
+// `kept`: keys, as a JSON array.
+Result<int64_t> DeleteEmbeddingsStep(Sqlite& db, const std::string& kept) {
   Statement rows = TRY(db.Prepare(
       "SELECT e.id,e.segment_id,e.model_id FROM models m JOIN embeddings e ON e.model_id=m.id "
-      "WHERE m.key<>? LIMIT ?"));
-  rows.With(kept_key, kDeleteStep);
+      "WHERE m.key NOT IN (SELECT value FROM json_each(?)) LIMIT ?"));
+  rows.With(kept, kDeleteStep);
   struct Row {
     int64_t id, segment, model;
   };
@@ -173,24 +174,28 @@ Result<int64_t> SqliteCatalog::CountSegments(const std::string& model_key) const
   });
 }
 
-Result<int64_t> SqliteCatalog::DropOtherModels(const std::string& model_key) {
+Result<int64_t> SqliteCatalog::DropOtherModels(std::span<const std::string> keep) {
+  const std::string kept = DumpJson(Json(std::vector<std::string>(keep.begin(), keep.end())));
   // First what makes their replicas start anew and their content count as incomplete: the rest may
   // be interrupted.
   TRY(Write(Durability::kNormal, [&](Sqlite& db) -> Result<> {
     const uint64_t floor = TRY(SkipPosition(db));
-    TRY(db.Run("UPDATE models SET removed_floor=? WHERE key<>?", static_cast<int64_t>(floor),
-               model_key));
+    TRY(db.Run(
+        "UPDATE models SET removed_floor=? WHERE key NOT IN (SELECT value FROM json_each(?))",
+        static_cast<int64_t>(floor), kept));
     TRY(
-        db.Run("DELETE FROM changes WHERE removed=1 AND model_id IN "
-               "(SELECT id FROM models WHERE key<>?)",
-               model_key));
-    return db.Run("DELETE FROM media_models WHERE model_id IN (SELECT id FROM models WHERE key<>?)",
-                  model_key);
+        db.Run("DELETE FROM changes WHERE removed=1 AND model_id IN (SELECT id FROM models WHERE "
+               "key NOT IN (SELECT value FROM json_each(?)))",
+               kept));
+    return db.Run(
+        "DELETE FROM media_models WHERE model_id IN (SELECT id FROM models WHERE "
+        "key NOT IN (SELECT value FROM json_each(?)))",
+        kept);
   }));
   int64_t total = 0;
   while (true) {
-    const int64_t dropped = TRY(Write(
-        Durability::kNormal, [&](Sqlite& db) { return DeleteEmbeddingsStep(db, model_key); }));
+    const int64_t dropped =
+        TRY(Write(Durability::kNormal, [&](Sqlite& db) { return DeleteEmbeddingsStep(db, kept); }));
     if (dropped == 0) return total;
     total += dropped;
   }

@@ -50,6 +50,15 @@ class SqliteCatalog final : public Catalog {
                                             int64_t* total) const override;
   Result<int64_t> RetryFailures(const std::string& root) override;
 
+  Result<std::vector<Unread>> UnreadMedia(const ReaderSpec& reader, MediaId after,
+                                          size_t limit) const override;
+  Result<> ApplyReading(const Reading& reading) override;
+  Result<std::vector<TextSegment>> UnembeddedTexts(const std::string& model_key, SegmentId after,
+                                                   size_t limit) const override;
+  Result<int64_t> ApplyVectors(const std::string& model_key,
+                               std::span<const SegmentViews> vectors) override;
+  Result<int64_t> Revision() const override;
+
   Result<Media> GetMedia(MediaId id) const override;
   Result<std::vector<Media>> ListMedia(const MediaQuery& query, int64_t* total) const override;
   Result<std::vector<SegmentInfo>> GetSegments(std::span<const SegmentId> ids,
@@ -64,7 +73,7 @@ class SqliteCatalog final : public Catalog {
                                               size_t limit, bool* restart) const override;
   Result<uint64_t> Position(const std::string& model_key) const override;
   Result<int64_t> CountSegments(const std::string& model_key) const override;
-  Result<int64_t> DropOtherModels(const std::string& model_key) override;
+  Result<int64_t> DropOtherModels(std::span<const std::string> keep) override;
   Result<int64_t> PurgeOrphans(Milliseconds age) override;
   Result<> BackupTo(const std::string& path) const override;
 

@@ -170,21 +170,27 @@ Result<File> SqliteCatalog::GetFile(FileId id) const {
 
 Result<std::vector<FailureInfo>> SqliteCatalog::Failures(const std::string& root, size_t offset,
                                                          size_t limit, int64_t* total) const {
+  // Files that couldn't be indexed, and contents that a reader failed on, by one of their files.
+  static constexpr std::string_view kAll =
+      "SELECT f.id,'',r.name,f.path,f.error_code,f.error_message,f.attempts,f.failed_at AS at "
+      "FROM roots r JOIN files f ON f.root_id=r.id WHERE f.state=2 AND r.removing=0 "
+      "AND (?1='' OR r.name=?1) UNION ALL "
+      "SELECT f.id,k.name,r.name,f.path,g.error_code,g.error_message,g.attempts,g.at "
+      "FROM readings g JOIN readers k ON k.id=g.reader_id "
+      "JOIN media m ON m.id=g.media_id AND m.orphaned_at IS NULL "
+      "JOIN files f ON f.id=(SELECT min(id) FROM files WHERE media_id=g.media_id) "
+      "JOIN roots r ON r.id=f.root_id "
+      "WHERE g.state=2 AND r.removing=0 AND (?1='' OR r.name=?1)";
   return Read([&](Sqlite& db) -> Result<std::vector<FailureInfo>> {
-    *total = TRY(db.QueryInt("SELECT sum(failed) FROM root_counts JOIN roots ON id=root_id "
-                             "WHERE removing=0 AND (?1='' OR name=?1)",
-                             root))
-                 .value_or(0);
-    Statement rows = TRY(db.Prepare(
-        "SELECT f.id,r.name,f.path,f.error_code,f.error_message,f.attempts,f.failed_at "
-        "FROM roots r JOIN files f ON f.root_id=r.id WHERE f.state=2 AND r.removing=0 "
-        "AND (?1='' OR r.name=?1) ORDER BY f.failed_at DESC,f.id DESC LIMIT ?2 OFFSET ?3"));
+    *total = TRY(db.QueryInt("SELECT count(*) FROM (" + std::string(kAll) + ")", root)).value_or(0);
+    Statement rows =
+        TRY(db.Prepare(std::string(kAll) + " ORDER BY at DESC,1 DESC LIMIT ?2 OFFSET ?3"));
     rows.With(root, static_cast<int64_t>(limit), static_cast<int64_t>(offset));
     std::vector<FailureInfo> failures;
     while (TRY(rows.Step())) {
-      failures.push_back({rows.Int(0), rows.String(1), rows.String(2),
-                          Error{CodeFromName(rows.Text(3)), rows.String(4)},
-                          static_cast<int>(rows.Int(5)), rows.Int(6)});
+      failures.push_back({rows.Int(0), rows.String(1), rows.String(2), rows.String(3),
+                          Error{CodeFromName(rows.Text(4)), rows.String(5)},
+                          static_cast<int>(rows.Int(6)), rows.Int(7)});
     }
     return failures;
   });
@@ -198,7 +204,14 @@ Result<int64_t> SqliteCatalog::RetryFailures(const std::string& root) {
                "failed_at=NULL WHERE state=2 AND root_id IN "
                "(SELECT id FROM roots WHERE removing=0 AND (?1='' OR name=?1))",
                root));
-    return db.changes();
+    const int64_t files = db.changes();
+    TRY(
+        db.Run("DELETE FROM readings WHERE state=2 AND media_id IN (SELECT f.media_id FROM files f "
+               "JOIN roots r ON r.id=f.root_id WHERE r.removing=0 AND (?1='' OR r.name=?1))",
+               root));
+    const int64_t readings = db.changes();
+    if (readings > 0) TRY(RaiseRevision(db));
+    return files + readings;
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "catalog/filter.h"
+#include "catalog/media_rows.h"
 #include "catalog/sqlite_catalog.h"
 
 // What is shown of media and segments.
@@ -72,12 +73,12 @@ Result<Media> ReadMedia(const Statement& row) {
 Result<std::vector<Segment>> ReadSegments(Sqlite& db, MediaId media) {
   std::vector<Segment> segments;
   Statement rows = TRY(
-      db.Prepare("SELECT idx,text,start_time,end_time,page,labels FROM segments WHERE media_id=? "
-                 "ORDER BY idx"));
+      db.Prepare("SELECT idx,text,start_time,end_time,page,labels,kind,reader,boxes FROM segments "
+                 "WHERE media_id=? ORDER BY idx"));
   rows.With(media);
   while (TRY(rows.Step())) {
     Segment segment;
-    segment.index = static_cast<uint32_t>(rows.Int(0));
+    segment.index = static_cast<uint32_t>(rows.Int(0) % kSegmentsMax);
     segment.text = rows.String(1);
     segment.start_time = rows.OptionalDouble(2);
     segment.end_time = rows.OptionalDouble(3);
@@ -87,9 +88,22 @@ Result<std::vector<Segment>> ReadSegments(Sqlite& db, MediaId media) {
         segment.labels.emplace_back(label);
       }
     }
+    segment.kind = rows.String(6);
+    segment.reader = rows.String(7);
+    segment.boxes = BoxesFromText(rows.Text(8));
     segments.push_back(std::move(segment));
   }
   return segments;
+}
+
+// What readers say of the content as a whole, by their names.
+Result<> AddReadings(Sqlite& db, MediaId media, Json* attributes) {
+  Statement rows = TRY(
+      db.Prepare("SELECT k.name,r.attributes FROM readings r JOIN readers k ON k.id=r.reader_id "
+                 "WHERE r.media_id=? AND r.state=1 AND r.attributes<>'{}'"));
+  rows.With(media);
+  while (TRY(rows.Step())) (*attributes)[rows.String(0)] = TRY(ParseJson(rows.Text(1)));
+  return Ok{};
 }
 
 // One page of visible media, newest first.
@@ -124,7 +138,7 @@ SegmentInfo ReadSegmentInfo(const Statement& row) {
   SegmentInfo info;
   info.id = row.Int(0);
   info.media = row.Int(1);
-  info.index = static_cast<uint32_t>(row.Int(2));
+  info.index = static_cast<uint32_t>(row.Int(2) % kSegmentsMax);
   info.start_time = row.OptionalDouble(3);
   info.end_time = row.OptionalDouble(4);
   if (!row.IsNull(5)) info.page = static_cast<uint32_t>(row.Int(5));
@@ -143,6 +157,7 @@ Result<Media> SqliteCatalog::GetMedia(MediaId id) const {
     if (!TRY(row.Step())) return missing;
     Media media = TRY(ReadMedia(row));
     media.content.segments = TRY(ReadSegments(db, id));
+    TRY(AddReadings(db, id, &media.content.attributes));
     PathsByMedia paths = TRY(PathsOf(db, std::array{id}, {}));
     if (paths[id].empty()) return missing;
     media.paths = std::move(paths[id]);
@@ -178,7 +193,7 @@ Result<std::vector<SegmentInfo>> SqliteCatalog::GetSegments(std::span<const Segm
     std::vector<MediaId> media;
     Statement rows = TRY(db.Prepare(
         "SELECT s.id,s.media_id,s.idx,s.start_time,s.end_time,s.page,m.type,m.hash,m.attributes,"
-        "m.width,m.height "
+        "m.width,m.height,s.kind,s.boxes "
         "FROM json_each(?) j CROSS JOIN segments s ON s.id=j.value "
         "CROSS JOIN media m ON m.id=s.media_id WHERE m.orphaned_at IS NULL ORDER BY j.key"));
     rows.With(IdList(ids));
@@ -188,6 +203,8 @@ Result<std::vector<SegmentInfo>> SqliteCatalog::GetSegments(std::span<const Segm
       info.attributes = TRY(ParseJson(rows.Text(8)));
       info.width = static_cast<uint32_t>(rows.Int(9));
       info.height = static_cast<uint32_t>(rows.Int(10));
+      info.kind = rows.String(11);
+      info.boxes = BoxesFromText(rows.Text(12));
       media.push_back(info.media);
       found.push_back(std::move(info));
     }

@@ -1,10 +1,16 @@
 // The roles that work: monitor, task worker, embedding worker, and the embedding child.
 
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <thread>
+
 #include "base/log.h"
 #include "daemon/process.h"
 #include "embedding/model_packs.h"
 #include "ingest/embed.h"
 #include "ingest/prepare.h"
+#include "ingest/read.h"
 #include "media/codec.h"
 #include "queue/worker.h"
 #include "storage/blob_store.h"
@@ -34,6 +40,16 @@ Result<std::shared_ptr<storage::BlobStore>> OpenBlobs(const RoleProcess& process
 
 Milliseconds LeaseDuration(const RoleProcess& process) {
   return Milliseconds(process.settings.Integer("queue.lease_seconds") * 1000);
+}
+
+media::CodecLimits CodecLimitsOf(const RoleProcess& process) {
+  const Settings& settings = process.settings;
+  media::CodecLimits limits;
+  limits.memory_bytes_max =
+      static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
+  limits.timeout_ms =
+      static_cast<int>(settings.Integer("processes.task_worker.file_timeout")) * 1000;
+  return limits;
 }
 
 embedding::ModelPacks Packs(const RoleProcess& process) {
@@ -140,12 +156,8 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   if (!catalog.ok()) return TryAgain(catalog.error());  // until the controller has made it
 
   const Settings& settings = process.settings;
-  media::CodecLimits limits;
-  limits.memory_bytes_max =
-      static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
-  limits.timeout_ms =
-      static_cast<int>(settings.Integer("processes.task_worker.file_timeout")) * 1000;
-  auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"}, limits);
+  auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"},
+                                              CodecLimitsOf(process));
   ingest::PrepareOptions options;
   options.picture_pixels_max =
       static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max"));
@@ -162,6 +174,35 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   queue::RunWorker(**queue, worker, signals.token(), kGrace);
   return 0;
 }
+
+namespace {
+
+// The readers whose models this worker may have.
+ingest::Readers MakeReaders(const RoleProcess&) { return {}; }
+
+// Second looks, on a thread of their own and when nothing else wants the processor: a film may take
+// an hour, and new files aren't to wait for it.
+void RunReader(const RoleProcess& process, queue::TaskQueue& queue,
+               std::shared_ptr<storage::BlobStore> blobs, const ingest::Readers& readers,
+               StopSignals& signals) {
+  constexpr int kNice = 10;
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);  // of this thread, on Linux
+  media::CodecLimits limits = CodecLimitsOf(process);
+  limits.nice = kNice;
+  auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"}, limits);
+  queue::WorkerOptions worker;
+  worker.info = process.info;
+  worker.info.id += ":read";
+  worker.queues = {std::string(ingest::kReadQueue)};
+  worker.lease_duration = LeaseDuration(process);
+  worker.handlers["read"] = ingest::ReadHandler(std::move(blobs), codec, readers);
+  worker.idle = [&] {
+    for (const auto& [name, reader] : readers) reader->UnloadIfIdle();
+  };
+  queue::RunWorker(queue, worker, signals.token(), kGrace);
+}
+
+}  // namespace
 
 int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   auto queue = OpenQueue(process);
@@ -184,12 +225,18 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   worker.batch_max = static_cast<size_t>(settings.Integer("processes.embedding_worker.batch_size"));
   worker.lease_duration = LeaseDuration(process);
   worker.handlers["embed"] = ingest::EmbedHandler(*blobs, model);
+  worker.handlers["embed_texts"] = ingest::EmbedTextsHandler(*blobs, model);
   worker.detail = [&] {
     Json detail = model->Describe();
     detail["device_requested"] = load.device;
     return detail;
   };
   worker.idle = [&] { model->UnloadIfIdle(); };
+  const ingest::Readers readers = MakeReaders(process);
+  std::jthread reading;
+  if (!readers.empty()) {
+    reading = std::jthread([&] { RunReader(process, **queue, *blobs, readers, signals); });
+  }
   queue::RunWorker(**queue, worker, signals.token(), kGrace);
   return 0;
 }

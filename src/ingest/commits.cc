@@ -64,12 +64,7 @@ catalog::MediaContent ContentOf(const Parcel& parcel, const media::Prepared& pre
   content.title = prepared.title;
   for (size_t i = 0; i < prepared.segments.size(); ++i) {
     const media::Segment& from = prepared.segments[i];
-    catalog::Segment segment;
-    segment.index = from.index;
-    segment.text = from.text;
-    segment.start_time = from.start_time;
-    segment.end_time = from.end_time;
-    segment.page = from.page;
+    catalog::Segment segment = ToCatalog(from);
     if (i < embeddings.size()) {
       segment.views = embeddings[i].views;
       segment.labels = SearchableLabels(embeddings[i].labels);
@@ -177,6 +172,7 @@ void Library::HandleCommits(std::stop_token stop) {
         pending.outcome.result = {
             {"media_id", effect.media},
             {"effect", effect.status.ok() ? "committed" : effect.status.message()}};
+        if (effect.content_new) readings_.Changed(effect.media);
         if (effect.status.ok()) Count(pending.parcel.job.root, pending.parcel.job.path);
         for (const std::string& id : pending.parcel.Blobs()) blobs_->Remove(id);
       }
@@ -219,7 +215,16 @@ void Library::HandleCommits(std::stop_token stop) {
   worker.queues = {std::string(kCommitQueue)};
   worker.batch_max = 64;
   worker.lease_duration = options_.lease_duration;
-  worker.handlers = {{"commit", commit}, {"failed", failed}};
+  for (auto& [kind, handler] : readings_.Handlers()) {
+    worker.handlers[kind] = [this, handler](std::span<const std::unique_ptr<TaskContext>> tasks) {
+      std::vector<Outcome> outcomes = handler(tasks);
+      Poke();
+      PokeIndex();
+      return outcomes;
+    };
+  }
+  worker.handlers["commit"] = commit;
+  worker.handlers["failed"] = failed;
   queue::RunWorker(*queue_, worker, stop, Milliseconds(5000));
 }
 

@@ -184,4 +184,30 @@ queue::BatchHandler EmbedHandler(std::shared_ptr<storage::BlobStore> blobs,
   };
 }
 
+queue::BatchHandler EmbedTextsHandler(std::shared_ptr<storage::BlobStore> blobs,
+                                      std::shared_ptr<ModelHolder> model) {
+  auto one = [blobs, model](const TaskContext& task, Outcome* outcome) -> Result<> {
+    TextsJob job = TRY(TextsJob::FromJson(task.lease().task.payload));
+    std::vector<std::string> texts;
+    for (const catalog::TextSegment& text : job.texts) texts.push_back(text.text);
+    std::vector<embedding::Embedding> embeddings;
+    TRY(model->With(job.model.name, job.model.key, [&](embedding::Embedder& embedder) -> Result<> {
+      embeddings = TRY(embedder.EmbedPassages(texts));
+      return Ok{};
+    }));
+    job.vectors = TRY(blobs->Put(EncodeVectors(embeddings)));
+    outcome->result = {{"texts", texts.size()}};
+    outcome->follow_ups.push_back(VectorsTask(job));
+    return Ok{};
+  };
+  return [one](std::span<const std::unique_ptr<TaskContext>> tasks) {
+    std::vector<Outcome> outcomes;
+    for (const auto& task : tasks) {
+      Outcome& outcome = outcomes.emplace_back();
+      outcome.status = one(*task, &outcome);
+    }
+    return outcomes;
+  };
+}
+
 }  // namespace msearch::ingest

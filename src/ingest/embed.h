@@ -43,6 +43,10 @@ class ModelHolder {
 queue::BatchHandler EmbedHandler(std::shared_ptr<storage::BlobStore> blobs,
                                  std::shared_ptr<ModelHolder> model);
 
+// The handler for kind "embed_texts".
+queue::BatchHandler EmbedTextsHandler(std::shared_ptr<storage::BlobStore> blobs,
+                                      std::shared_ptr<ModelHolder> model);
+
 // Blobs of a parcel were lost: prepare again, at most 5 times.
 Result<queue::NewTask> StartAgain(const Parcel& parcel, queue::Priority priority);
 

@@ -42,7 +42,8 @@ Library::Library(std::shared_ptr<catalog::Catalog> catalog, std::shared_ptr<queu
       queue_(std::move(queue)),
       blobs_(std::move(blobs)),
       options_(std::move(options)),
-      builds_(options_.build_directory) {}
+      builds_(options_.build_directory),
+      readings_(catalog_, queue_, blobs_, options_.readers) {}
 
 Library::~Library() { Stop(); }
 
@@ -83,6 +84,7 @@ Result<> Library::GuardAgainstLostQueue() {
     if (known)
       LOG_WARNING("the queue's state is new: the catalog's pending files are queued again");
     TRY(catalog_->SetSetting(std::string(kQueueState), state));
+    readings_.Restart();
   }
   return queue_->RaiseEpoch(epoch);
 }
@@ -155,9 +157,21 @@ Result<ModelState> Library::UseModel(const std::string& name) {
   return Models();
 }
 
+std::optional<TargetModel> Library::EmbedsWith() const {
+  std::lock_guard lock(model_mutex_);
+  return embed_with_;
+}
+
 void Library::SwitchModelIfReady() {
   std::lock_guard lock(model_mutex_);
-  if (target_ == nullptr || !target_->CaughtUp()) return;
+  if (target_ == nullptr || !target_->CaughtUp() || !readings_.walked()) return;
+  auto queues = queue_->Stats();
+  if (!queues.ok()) return;
+  for (const queue::QueueStats& stats : *queues) {
+    // Texts of readers on their way to the new model.
+    const bool concerns = stats.name == kEmbedQueue || stats.name == kCommitQueue;
+    if (concerns && stats.queued + stats.started > 0) return;
+  }
   auto counts = catalog_->CountsByRoot();
   if (!counts.ok()) return;
   for (const auto& [root, count] : *counts) {
@@ -172,7 +186,7 @@ void Library::SwitchModelIfReady() {
   // Searches under way keep the old index mapped until they end.
   std::error_code ignored;
   std::filesystem::remove(old_path, ignored);
-  auto dropped = catalog_->DropOtherModels(model.key);
+  auto dropped = catalog_->DropOtherModels(std::array{model.key});
   if (!dropped.ok()) LOG_WARNING("old embeddings: {}", dropped.message());
 }
 
@@ -269,6 +283,7 @@ Result<> Library::SetPaused(const std::string& name, bool paused) {
   root.paused = paused;
   TRY(catalog_->UpdateRoot(root));
   TRY(RequestScan(root, false, nullptr));
+  readings_.Restart();
   Poke();
   return Ok{};
 }
@@ -334,8 +349,13 @@ Result<RootView> Library::GetRoot(const std::string& name) {
   return Error{Code::kNotFound, name + ": no such root"};
 }
 
+// Nothing is left of the readings when, before and after a look at the queues that shows no task,
+// the walk stood at the catalog's revision, and that revision was the same: every task enqueued
+// before would show, and every one that ended would have raised it.
 Result<IndexStatus> Library::Status() {
   IndexStatus status;
+  const int64_t revision = TRY(catalog_->Revision());
+  bool read = readings_.walked() == revision;
   int64_t waiting = 0;
   for (const RootView& view : TRY(Roots())) {
     status.files += view.counts.files;
@@ -349,14 +369,20 @@ Result<IndexStatus> Library::Status() {
     if (stats.name == kScanQueue || stats.name == kChangesQueue) {
       status.scans_pending += stats.queued + stats.started;
     }
+    if (stats.name == kReadQueue) status.readings_pending += stats.queued + stats.started;
+    const bool concerns =
+        stats.name == kReadQueue || stats.name == kEmbedQueue || stats.name == kCommitQueue;
+    if (concerns && stats.queued + stats.started > 0) read = false;
     if (stats.paused && stats.queued > 0) status.problem = "queue " + stats.name + " is paused";
   }
   if (status.pending > 0 && status.speed_files_s > 0) {
     status.eta_s = static_cast<double>(status.pending) / status.speed_files_s;
   }
+  read = read && TRY(catalog_->Revision()) == revision;
   std::lock_guard lock(model_mutex_);
   const bool searchable = active_ != nullptr && active_->CaughtUp();
-  status.idle = waiting == 0 && status.scans_pending == 0 && searchable && target_ == nullptr;
+  status.idle =
+      waiting == 0 && status.scans_pending == 0 && read && searchable && target_ == nullptr;
   if (active_ != nullptr && !active_->problem().empty()) status.problem = active_->problem();
   std::lock_guard problem_lock(mutex_);
   if (!problem_.empty()) status.problem = problem_;
@@ -366,6 +392,7 @@ Result<IndexStatus> Library::Status() {
 Result<int64_t> Library::RetryFailures(const std::string& root) {
   if (!root.empty()) TRY(catalog_->GetRoot(root));
   const int64_t retried = TRY(catalog_->RetryFailures(root));
+  readings_.Restart();
   Poke();
   return retried;
 }

@@ -19,6 +19,7 @@
 #include "ingest/builds.h"
 #include "ingest/index_follower.h"
 #include "ingest/pipeline.h"
+#include "ingest/readings.h"
 #include "ingest/speed.h"
 #include "queue/task_queue.h"
 #include "storage/blob_store.h"
@@ -35,6 +36,8 @@ struct LibraryOptions {
   std::string model;  // pack wanted by the configuration
   // What a pack would be; an error when it isn't there.
   std::function<Result<embedding::ModelInfo>(const std::string& name)> model_info;
+  // What second looks are wanted now, those whose models are there. May be empty.
+  std::function<std::vector<WantedReader>()> readers;
   std::vector<std::string> extensions;  // of roots that name none; empty: all that can be read
   int scan_interval_s = 300;            // of roots that name none
   queue::Retention retention;
@@ -50,12 +53,14 @@ struct RootView {
 };
 
 struct IndexStatus {
-  bool idle = false;  // all that is known is committed or has failed, and searchable
+  // All that is known is committed or has failed, and searchable; all that is to be read was read.
+  bool idle = false;
   int64_t files = 0;
   int64_t indexed = 0;
   int64_t pending = 0;
   int64_t failed = 0;
-  int64_t scans_pending = 0;  // scans and reports not yet worked off
+  int64_t scans_pending = 0;     // scans and reports not yet worked off
+  int64_t readings_pending = 0;  // second looks queued or under way; more may follow
   double speed_files_s = 0;
   std::optional<double> eta_s;
   std::string problem;  // why nothing moves, if something is wrong
@@ -107,7 +112,7 @@ class Library {
   ModelState Models() const;
   std::optional<ActiveIndex> Active() const;
   // Results that came too late and were refused, since the start.
-  uint64_t stale_commits() const { return stale_commits_; }
+  uint64_t stale_commits() const { return stale_commits_ + readings_.stale(); }
   std::string ThumbnailPath(const Digest& hash) const;
   // Compares index and catalog; the problems found, in words.
   Result<std::vector<std::string>> Verify();
@@ -133,6 +138,7 @@ class Library {
   Result<> ApplyScanEnded(const Json& payload);
   void Count(const std::string& root, const std::string& path);
   void PokeIndex();
+  std::optional<TargetModel> EmbedsWith() const;
 
   const std::shared_ptr<catalog::Catalog> catalog_;
   const std::shared_ptr<queue::TaskQueue> queue_;
@@ -140,6 +146,7 @@ class Library {
   const LibraryOptions options_;
 
   Builds builds_;
+  Readings readings_;
 
   mutable std::mutex model_mutex_;
   std::shared_ptr<IndexFollower> active_;

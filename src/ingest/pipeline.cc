@@ -1,5 +1,6 @@
 #include "ingest/pipeline.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/strings.h"
@@ -120,6 +121,167 @@ std::vector<std::string> Parcel::Blobs() const {
     if (!id.empty()) ids.push_back(id);
   }
   return ids;
+}
+
+catalog::Segment ToCatalog(const media::Segment& from) {
+  catalog::Segment segment;
+  segment.index = from.index;
+  segment.kind = media::KindName(from.kind);
+  segment.text = from.text;
+  segment.start_time = from.start_time;
+  segment.end_time = from.end_time;
+  segment.page = from.page;
+  for (const media::TextBox& box : from.boxes) {
+    segment.boxes.push_back({box.text, box.x, box.y, box.width, box.height});
+  }
+  return segment;
+}
+
+Json ReadJob::ToJson() const {
+  Json json{{"hash", hash.hex()},
+            {"reader", reader},
+            {"key", key},
+            {"type", type},
+            {"mime", mime},
+            {"size", size},
+            {"attributes", attributes},
+            {"modified_ns", modified_ns}};
+  PutPath(&json, "root_path", root_path);
+  PutPath(&json, "path", path);
+  if (duration) json["duration"] = *duration;
+  for (const Shot& shot : shots) json["shots"].push_back({shot.start, shot.end});
+  return json;
+}
+
+Result<ReadJob> ReadJob::FromJson(const Json& json) {
+  ReadJob job;
+  job.hash = TRY(Digest::FromHex(GetString(json, "hash").value_or("")));
+  job.reader = GetString(json, "reader").value_or("");
+  job.key = GetString(json, "key").value_or("");
+  job.type = GetString(json, "type").value_or("");
+  job.mime = GetString(json, "mime").value_or("");
+  job.root_path = GetPath(json, "root_path");
+  job.path = GetPath(json, "path");
+  job.size = static_cast<uint64_t>(GetInt(json, "size").value_or(0));
+  job.modified_ns = GetInt(json, "modified_ns").value_or(0);
+  job.duration = GetDouble(json, "duration");
+  if (json.contains("attributes")) job.attributes = json["attributes"];
+  if (job.reader.empty() || job.key.empty() || job.path.empty()) {
+    return Error{Code::kInvalid, "task: no reader or file named"};
+  }
+  for (const Json& shot : json.value("shots", Json::array())) {
+    if (!shot.is_array() || shot.size() != 2 || !shot[0].is_number() || !shot[1].is_number()) {
+      return Error{Code::kInvalid, "task: a shot without times"};
+    }
+    job.shots.push_back({shot[0].get<double>(), shot[1].get<double>()});
+  }
+  return job;
+}
+
+std::string EncodeFindings(const Findings& findings) {
+  Json json{{"segments", Json::array()}, {"attributes", findings.attributes}};
+  for (const media::Segment& segment : findings.segments) {
+    json["segments"].push_back(media::ToJson(segment));
+  }
+  return ToCbor(json);
+}
+
+Result<Findings> DecodeFindings(std::string_view bytes) {
+  const Json json = TRY(FromCbor(bytes));
+  const Error broken{Code::kCorrupt, "findings: broken blob"};
+  if (!json.is_object() || !json.contains("segments") || !json["segments"].is_array()) {
+    return broken;
+  }
+  Findings findings;
+  for (const Json& segment : json["segments"]) {
+    findings.segments.push_back(media::SegmentFromJson(segment));
+  }
+  findings.attributes = json.value("attributes", Json::object());
+  if (!findings.attributes.is_object()) return broken;
+  return findings;
+}
+
+Json ReadingParcel::ToJson() const { return {{"job", job.ToJson()}, {"findings", findings}}; }
+
+Result<ReadingParcel> ReadingParcel::FromJson(const Json& json) {
+  if (!json.is_object() || !json.contains("job")) {
+    return Error{Code::kInvalid, "task: payload without a job"};
+  }
+  return ReadingParcel{TRY(ReadJob::FromJson(json["job"])),
+                       GetString(json, "findings").value_or("")};
+}
+
+Json TextsJob::ToJson() const {
+  Json json{{"model", model.ToJson()}, {"texts", Json::array()}};
+  for (const catalog::TextSegment& text : texts) {
+    json["texts"].push_back(vectors.empty() ? Json{text.id, text.text} : Json{text.id, ""});
+  }
+  if (!vectors.empty()) json["vectors"] = vectors;
+  return json;
+}
+
+Result<TextsJob> TextsJob::FromJson(const Json& json) {
+  const Error broken{Code::kInvalid, "task: texts without model or ids"};
+  if (!json.is_object() || !json.contains("model")) return broken;
+  TextsJob job;
+  job.model = TRY(TargetModel::FromJson(json["model"]));
+  job.vectors = GetString(json, "vectors").value_or("");
+  for (const Json& text : json.value("texts", Json::array())) {
+    if (!text.is_array() || text.size() != 2 || !text[0].is_number_integer() ||
+        !text[1].is_string()) {
+      return broken;
+    }
+    job.texts.push_back({text[0].get<int64_t>(), text[1].get<std::string>()});
+  }
+  if (job.texts.empty()) return broken;
+  return job;
+}
+
+NewTask ReadTask(const ReadJob& job) {
+  NewTask task;
+  task.queue = kReadQueue;
+  task.kind = "read";
+  task.payload = job.ToJson();
+  task.priority = queue::Priority::kLow;
+  task.unique_key = "read:" + job.reader + ":" + job.hash.hex();
+  // Three times as long as it plays, for a slow machine; a picture or document ten minutes.
+  const double seconds = std::clamp(3 * job.duration.value_or(0), 600.0, 7 * 86400.0);
+  task.timeout = Milliseconds(static_cast<int64_t>(seconds * 1000));
+  task.retry.errors_max = 3;
+  task.dead_letter = {std::string(kCommitQueue), "reading_failed"};
+  return task;
+}
+
+NewTask ReadingTask(const ReadingParcel& parcel) {
+  NewTask task;
+  task.queue = kCommitQueue;
+  task.kind = "reading";
+  task.payload = parcel.ToJson();
+  task.priority = queue::Priority::kLow;
+  task.unique_key = "read:" + parcel.job.reader + ":" + parcel.job.hash.hex();
+  task.retry.errors_max = 1000;
+  return task;
+}
+
+NewTask EmbedTextsTask(const TextsJob& job) {
+  NewTask task;
+  task.queue = kEmbedQueue;
+  task.kind = "embed_texts";
+  task.payload = job.ToJson();
+  task.priority = queue::Priority::kLow;
+  task.unique_key = "texts:" + job.model.key + ":" + std::to_string(job.texts.front().id);
+  return task;
+}
+
+NewTask VectorsTask(const TextsJob& job) {
+  NewTask task;
+  task.queue = kCommitQueue;
+  task.kind = "vectors";
+  task.payload = job.ToJson();
+  task.priority = queue::Priority::kLow;
+  task.unique_key = "texts:" + job.model.key + ":" + std::to_string(job.texts.front().id);
+  task.retry.errors_max = 1000;
+  return task;
 }
 
 NewTask PrepareTask(const PrepareJob& job, queue::Priority priority) {

@@ -11,6 +11,14 @@
 //   commit   commit      controller         - ; prepare when its blobs were lost
 //   commit   failed      controller         - (dead letter of prepare, embed and commit)
 //
+// and of a second look at a committed content, by a reader (speech, text in pictures):
+//
+//   read     read            embedding worker   reading
+//   commit   reading         controller         - (the reconciler enqueues embed_texts)
+//   commit   reading_failed  controller         - (dead letter of read and reading)
+//   embed    embed_texts     embedding worker   vectors
+//   commit   vectors         controller         -
+//
 // From prepare to commit a file version has one unique key ("file:ID:VERSION"), handed from each
 // task to its follow-up in the atomic step of completion: so a version is in the pipeline at most
 // once, and the reconciler may enqueue whatever the catalog calls pending, at any time.
@@ -37,6 +45,7 @@ inline constexpr std::string_view kChangesQueue = "changes";
 inline constexpr std::string_view kPrepareQueue = "tasks";
 inline constexpr std::string_view kEmbedQueue = "embed";
 inline constexpr std::string_view kCommitQueue = "commit";
+inline constexpr std::string_view kReadQueue = "read";
 
 // Version of decoding and segmenting. Raised when the same bytes would give other segments:
 // then everything is prepared again.
@@ -83,6 +92,61 @@ struct Parcel {
   std::vector<std::string> Blobs() const;
 };
 
+// Without vectors and labels, which a preparation doesn't have.
+catalog::Segment ToCatalog(const media::Segment& segment);
+
+// What a reader is told: which content, and a file that had it.
+struct ReadJob {
+  Digest hash;
+  std::string reader;
+  std::string key;   // of the reader: catalog::ReaderSpec
+  std::string type;  // of the media
+  std::string mime;
+  std::string root_path;
+  std::string path;
+  uint64_t size = 0;
+  int64_t modified_ns = 0;
+  std::optional<double> duration;  // seconds
+  struct Shot {
+    double start = 0;
+    double end = 0;
+  };
+  std::vector<Shot> shots;
+  Json attributes = Json::object();  // what the preparation said of the media
+  std::string AbsolutePath() const { return root_path + "/" + path; }
+  Json ToJson() const;
+  static Result<ReadJob> FromJson(const Json& json);
+};
+
+// What a reader found in a content.
+struct Findings {
+  std::vector<media::Segment> segments;
+  Json attributes = Json::object();  // shown with the media: {"language": "en", ...}
+};
+std::string EncodeFindings(const Findings& findings);
+Result<Findings> DecodeFindings(std::string_view bytes);
+
+// Findings under way to the catalog.
+struct ReadingParcel {
+  ReadJob job;
+  std::string findings;  // blob
+  Json ToJson() const;
+  static Result<ReadingParcel> FromJson(const Json& json);
+};
+
+// Texts of readers that a model is to embed, and then their vectors.
+struct TextsJob {
+  TargetModel model;
+  std::vector<catalog::TextSegment> texts;
+  std::string vectors;  // blob: see EncodeVectors; empty: not embedded yet
+  Json ToJson() const;  // with vectors, the texts' ids only
+  static Result<TextsJob> FromJson(const Json& json);
+};
+
+queue::NewTask ReadTask(const ReadJob& job);
+queue::NewTask ReadingTask(const ReadingParcel& parcel);
+queue::NewTask EmbedTextsTask(const TextsJob& job);
+queue::NewTask VectorsTask(const TextsJob& job);
 queue::NewTask PrepareTask(const PrepareJob& job, queue::Priority priority);
 queue::NewTask EmbedTask(const Parcel& parcel, queue::Priority priority);
 queue::NewTask CommitTask(const Parcel& parcel, queue::Priority priority);

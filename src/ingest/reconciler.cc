@@ -24,11 +24,7 @@ constexpr Milliseconds kOrphanAge{600 * 1000};
 
 std::vector<queue::NewTask> Library::MakeJobs(const std::vector<catalog::File>& files,
                                               const std::map<int64_t, catalog::Root>& roots) const {
-  std::optional<TargetModel> model;
-  {
-    std::lock_guard lock(model_mutex_);
-    model = embed_with_;
-  }
+  const std::optional<TargetModel> model = EmbedsWith();
   std::vector<queue::NewTask> tasks;
   for (const catalog::File& file : files) {
     const auto root = roots.find(file.root_id);
@@ -96,6 +92,7 @@ void Library::Reconcile(std::stop_token stop) {
       auto purged = catalog_->PurgeOrphans(kOrphanAge);
       if (!purged.ok()) done = purged.error();
     }
+    if (done.ok()) done = readings_.Step(EmbedsWith());
     SwitchModelIfReady();
     UpdateBuilds();
     if (!done.ok()) LOG_WARNING("reconciler: {}", done.message());

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "catalog/words.h"
 
 // Each way of searching (a probe of the index, the full text) gives a ranked list of segments, each
 // with a confidence between 0 and 1. Lists are fused by reciprocal ranks (Cormack, Clarke and
@@ -223,6 +225,20 @@ void Explain(const catalog::SegmentInfo& info, std::vector<Reason>* reasons) {
   *reasons = std::move(kept);
 }
 
+// The boxes of the words that were asked for; all when none has any (a match by meaning).
+std::vector<catalog::TextBox> BoxesOf(const catalog::SegmentInfo& info,
+                                      const catalog::TextQuery& words) {
+  std::vector<catalog::TextBox> asked;
+  for (const catalog::TextBox& box : info.boxes) {
+    const std::string terms = catalog::IndexText(box.text);
+    const bool occurs =
+        std::any_of(words.phrases.begin(), words.phrases.end(),
+                    [&](const catalog::Phrase& phrase) { return catalog::Occurs(phrase, terms); });
+    if (occurs) asked.push_back(box);
+  }
+  return asked.empty() ? info.boxes : asked;
+}
+
 Result<> Check(const Query& query) {
   if (query.words.empty() && !query.picture && !query.like) {
     return Error{Code::kInvalid, "search: neither words nor a picture given"};
@@ -282,6 +298,7 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
   std::unordered_map<SegmentId, const catalog::SegmentInfo*> infos;
   for (const catalog::SegmentInfo& info : segments) infos[info.id] = &info;
 
+  const catalog::TextQuery text_query = catalog::ParseTextQuery(query.words);
   auto groups = GroupByMedia(candidates, infos);
   for (const auto& [media, group] : groups) answer.total += group.strong ? 1 : 0;
   answer.total_is_bound = text_matches == depth;
@@ -292,7 +309,11 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
     ceiling = std::min(ceiling, group.score);
     if (i < query.offset) continue;
     std::sort(group.members.begin(), group.members.end(), [&](const auto& a, const auto& b) {
-      return infos.at(a.first)->index < infos.at(b.first)->index;
+      const catalog::SegmentInfo& left = *infos.at(a.first);
+      const catalog::SegmentInfo& right = *infos.at(b.first);
+      return std::tuple(left.start_time.value_or(0), left.page.value_or(0), left.index, left.id) <
+             std::tuple(right.start_time.value_or(0), right.page.value_or(0), right.index,
+                        right.id);
     });
     for (const auto& [segment, candidate] : group.members) {
       Hit hit;
@@ -300,6 +321,7 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
       hit.score = std::min(ceiling, 1 - candidate->doubt);
       hit.strong = candidate->strong;
       hit.reasons = candidate->reasons;
+      hit.boxes = BoxesOf(hit.segment, text_query);
       Explain(hit.segment, &hit.reasons);
       answer.hits.push_back(std::move(hit));
     }

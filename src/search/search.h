@@ -47,10 +47,12 @@ struct Hit {
   double score = 0;  // 0..1, falling within an answer
   bool strong = false;
   std::vector<Reason> reasons;
+  // Of text in pictures: where the words of the query stand, or all of it.
+  std::vector<catalog::TextBox> boxes;
 };
 
 struct Answer {
-  std::vector<Hit> hits;        // hits of one media file stand together, in time order
+  std::vector<Hit> hits;        // hits of one media file stand together, in order of time or page
   int64_t total = 0;            // media files that aren't weak
   bool total_is_bound = false;  // there may be more than `total`
   bool nothing_fits = false;

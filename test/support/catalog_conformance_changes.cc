@@ -62,7 +62,7 @@ TEST_P(CatalogConformance, NewModelsVectorsGrowBesideTheOldOnes) {
   Replica replica;
   replica.Follow(*catalog_, "model-2");
   EXPECT_EQ(old_one.vectors, replica.vectors);
-  EXPECT_EQ(Get(catalog_->DropOtherModels("model-2")), 2);
+  EXPECT_EQ(Get(catalog_->DropOtherModels(std::array{std::string("model-2")})), 2);
   EXPECT_EQ(Get(catalog_->CountSegments(kModel)), 0);
   EXPECT_FALSE(Get(catalog_->HasContent(Sha256("x"), "p1", kModel)));
   EXPECT_TRUE(Get(catalog_->HasContent(Sha256("x"), "p1", "model-2")));
