@@ -39,11 +39,12 @@ const std::map<std::string, std::set<std::string>> kArrows{
 // A library's headers begin with this; only this folder includes them.
 const std::vector<std::pair<std::string, std::string>> kOwners{
     {"nlohmann/", "base"},    {"spdlog/", "base"},     {"fmt/", "base"},
-    {"openssl/", "base"},     {"unicode/", "base"},    {"sqlite3.h", "storage"},
+    {"openssl/evp.h", "base"}, {"unicode/", "base"},    {"sqlite3.h", "storage"},
     {"curl/", "net"},         {"microhttpd.h", "net"}, {"onnxruntime", "embedding"},
     {"archive", "embedding"}, {"numkong/", "index"},   {"vips/", "media"},
     {"turbojpeg.h", "media"}, {"jpeglib.h", "media"},  {"libexif/", "media"},
     {"libheif/", "media"},    {"seccomp.h", "media"},  {"CLI/", "cli"},
+    {"hiredis/", "storage"},  {"openssl/ssl.h", "storage"},
     {"libxml/", "media"},     {"zip.h", "media"},
     {"prometheus/", "api"},   {"yaml-cpp/", "daemon"}, {"xxhash.h", "index"},
 };

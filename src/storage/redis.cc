@@ -1,0 +1,354 @@
+#include "storage/redis.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace msearch::storage {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int kRedirectsMax = 5;
+constexpr Milliseconds kRetryFirst{100};
+constexpr Milliseconds kRetryMax{1000};
+
+Result<std::vector<RedisEndpoint>> ParseList(const std::string& text, int port) {
+  std::vector<RedisEndpoint> endpoints;
+  for (const std::string_view part : Split(text, ',')) {
+    if (!Trim(part).empty()) endpoints.push_back(TRY(ParseRedisEndpoint(Trim(part), port)));
+  }
+  return endpoints;
+}
+
+// "MOVED 1234 host:port": where to. A server that doesn't know its own name leaves it out.
+std::optional<RedisEndpoint> RedirectOf(const RedisReply& reply, std::string_view word,
+                                        const RedisEndpoint& from) {
+  if (!reply.is_error() || !reply.text.starts_with(word)) return std::nullopt;
+  const std::vector<std::string_view> fields = Split(reply.text, ' ');
+  if (fields.size() != 3) return std::nullopt;
+  std::string target(fields[2]);
+  if (target.starts_with(':'))
+    target =
+        (from.host.find(':') == std::string::npos ? from.host : "[" + from.host + "]") + target;
+  const auto endpoint = ParseRedisEndpoint(target, from.port);
+  return endpoint.ok() ? std::optional(*endpoint) : std::nullopt;
+}
+
+// Errors that say that this server is not, or not now, the one to ask.
+bool IsElsewhere(const RedisReply& reply) {
+  constexpr std::array<std::string_view, 7> kWords{"READONLY", "LOADING",   "MASTERDOWN", "MOVED",
+                                                   "ASK",      "UNBLOCKED", "CLUSTERDOWN"};
+  return reply.is_error() && std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) {
+           return reply.text.starts_with(word);
+         });
+}
+
+// A time-out is, to whoever calls, a server that is away.
+Error AsAway(const Error& error) {
+  return Error{error.code == Code::kTimeout ? Code::kUnavailable : error.code, error.message};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Redis>> Redis::Make(const RedisOptions& options) {
+  std::shared_ptr<Redis> redis(new Redis(options));
+  redis->hosts_ = TRY(ParseList(options.host, options.port));
+  redis->sentinels_ = TRY(ParseList(options.sentinels, 26379));
+  if (redis->hosts_.empty() && redis->sentinels_.empty()) {
+    return Error{Code::kInvalid, "redis: no server is named"};
+  }
+  if (options.tls) {
+    redis->tls_ = TRY(RedisTls::Make(options.ca_file, options.certificate_file, options.key_file));
+  }
+  return redis;
+}
+
+std::string Redis::where() const {
+  const std::lock_guard lock(mutex_);
+  if (current_) return current_->text();
+  return sentinels_.empty() ? hosts_.front().text() : sentinels_.front().text();
+}
+
+Result<std::unique_ptr<RedisConnection>> Redis::Borrow() {
+  std::unique_lock lock(mutex_);
+  while (!idle_.empty()) {
+    std::unique_ptr<RedisConnection> connection = std::move(idle_.back());
+    idle_.pop_back();
+    // A server that restarted meanwhile has closed it; one that isn't the master any more is left.
+    if (connection->endpoint() == current_ && connection->Quiet()) return connection;
+    --open_;
+  }
+  if (!returned_.wait_for(lock, options_.command_timeout,
+                          [&] { return open_ < options_.connections_max || !idle_.empty(); })) {
+    return Error{Code::kUnavailable, "redis: all " + std::to_string(options_.connections_max) +
+                                         " connections are in use"};
+  }
+  if (!idle_.empty()) {
+    std::unique_ptr<RedisConnection> connection = std::move(idle_.back());
+    idle_.pop_back();
+    return connection;
+  }
+  ++open_;
+  lock.unlock();
+  auto made = Connect();
+  if (!made.ok()) GiveBack(nullptr);
+  return made;
+}
+
+void Redis::GiveBack(std::unique_ptr<RedisConnection> connection) {
+  const std::lock_guard lock(mutex_);
+  if (connection != nullptr) {
+    idle_.push_back(std::move(connection));
+  } else {
+    --open_;
+  }
+  returned_.notify_one();
+}
+
+void Redis::DropIdle() {
+  const std::lock_guard lock(mutex_);
+  open_ -= idle_.size();
+  idle_.clear();
+  returned_.notify_all();
+}
+
+void Redis::Forget() {
+  const std::lock_guard lock(mutex_);
+  current_.reset();
+}
+
+Result<std::unique_ptr<RedisConnection>> Redis::Connect() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (failures_ > 0 && steady_clock::now() < retry_at_) return last_error_;
+  }
+  auto made = ConnectAnywhere();
+  const std::lock_guard lock(mutex_);
+  if (made.ok()) {
+    failures_ = 0;
+    current_ = (*made)->endpoint();
+    return made;
+  }
+  current_.reset();
+  failures_ = std::min(failures_ + 1, 10);
+  retry_at_ = steady_clock::now() + std::min(kRetryFirst * (1 << (failures_ - 1)), kRetryMax);
+  last_error_ = AsAway(made.error());
+  return last_error_;
+}
+
+Result<std::unique_ptr<RedisConnection>> Redis::ConnectAnywhere() {
+  if (!sentinels_.empty()) return ConnectTo(TRY(AskSentinels()));
+  std::vector<RedisEndpoint> candidates = hosts_;
+  {
+    const std::lock_guard lock(mutex_);
+    if (current_) candidates.insert(candidates.begin(), *current_);
+  }
+  std::optional<Error> last;
+  for (const RedisEndpoint& candidate : candidates) {
+    auto made = ConnectTo(candidate);
+    if (made.ok()) return made;
+    last = made.error();
+  }
+  return *last;
+}
+
+Result<RedisEndpoint> Redis::AskSentinels() {
+  std::optional<Error> last;
+  for (const RedisEndpoint& sentinel : sentinels_) {
+    const SteadyTime deadline = steady_clock::now() + options_.connect_timeout;
+    auto connection = RedisConnection::Open(sentinel, tls_, deadline);
+    if (!connection.ok()) {
+      last = connection.error();
+      continue;
+    }
+    if (!options_.sentinel_password.empty()) {
+      const auto reply =
+          (*connection)->Call(RedisCommand("AUTH").Add(options_.sentinel_password), deadline);
+      if (reply.ok() && reply->is_error()) last = RedisError(*reply);
+    }
+    const auto reply = (*connection)
+                           ->Call(RedisCommand("SENTINEL")
+                                      .Add("get-master-addr-by-name")
+                                      .Add(options_.sentinel_master),
+                                  deadline);
+    if (!reply.ok()) {
+      last = reply.error();
+    } else if (reply->is_error()) {
+      last = RedisError(*reply);
+    } else if (reply->items.size() != 2) {
+      last = Error{Code::kUnavailable, "redis sentinel " + sentinel.text() + ": knows no master " +
+                                           options_.sentinel_master};
+    } else {
+      return RedisEndpoint{reply->items[0].text, static_cast<int>(reply->items[1].AsInteger())};
+    }
+  }
+  return *last;
+}
+
+Result<std::unique_ptr<RedisConnection>> Redis::ConnectTo(RedisEndpoint endpoint) {
+  for (int redirects = 0; redirects <= kRedirectsMax; ++redirects) {
+    std::unique_ptr<RedisConnection> connection = TRY(LogIn(endpoint));
+    const SteadyTime deadline = steady_clock::now() + options_.connect_timeout;
+    if (!sentinels_.empty()) {
+      // Sentinels may lag behind a master that has just been degraded.
+      const RedisReply role = TRY(connection->Call(RedisCommand("ROLE"), deadline));
+      if (role.is_error()) return RedisError(role);
+      if (role.items.empty() || role.items[0].text != "master") {
+        return Error{Code::kUnavailable, "redis " + endpoint.text() + ": is no master now"};
+      }
+    }
+    if (options_.route_key.empty()) return connection;
+    const RedisReply probe =
+        TRY(connection->Call(RedisCommand("EXISTS").Add(options_.route_key), deadline));
+    const auto moved = RedirectOf(probe, "MOVED ", endpoint);
+    if (!moved) {
+      if (probe.is_error() && !probe.text.starts_with("ASK")) return RedisError(probe);
+      return connection;
+    }
+    endpoint = *moved;
+  }
+  return Error{Code::kUnavailable, "redis " + endpoint.text() + ": sent us around in a circle"};
+}
+
+Result<std::unique_ptr<RedisConnection>> Redis::LogIn(const RedisEndpoint& endpoint) {
+  const SteadyTime deadline = steady_clock::now() + options_.connect_timeout;
+  auto connection = TRY(RedisConnection::Open(endpoint, tls_, deadline));
+  std::vector<RedisCommand> commands;
+  if (!options_.password.empty()) {
+    commands.emplace_back("AUTH");
+    if (!options_.user.empty()) commands.back().Add(options_.user);
+    commands.back().Add(options_.password);
+  }
+  if (options_.db != 0) commands.emplace_back(RedisCommand("SELECT").Add(options_.db));
+  for (const RedisCommand& command : commands) {
+    const RedisReply reply = TRY(connection->Call(command, deadline));
+    if (!reply.is_error()) continue;
+    const Error error = RedisError(reply);
+    return Error{error.code, "redis " + endpoint.text() + ": " + reply.text};
+  }
+  return connection;
+}
+
+Result<RedisReply> Redis::CallOn(RedisConnection& connection, const RedisCommand& command) {
+  auto reply = connection.Call(command, steady_clock::now() + options_.command_timeout);
+  if (!reply.ok()) return AsAway(reply.error());
+  return reply;
+}
+
+Result<RedisReply> Redis::CallAsking(const RedisEndpoint& endpoint, const RedisCommand& command) {
+  const auto connection = TRY(LogIn(endpoint));
+  TRY(CallOn(*connection, RedisCommand("ASKING")));
+  return CallOn(*connection, command);
+}
+
+Result<RedisReply> Redis::Call(const RedisCommand& command) {
+  for (int redirects = 0;; ++redirects) {
+    std::unique_ptr<RedisConnection> connection = TRY(Borrow());
+    Result<RedisReply> reply = CallOn(*connection, command);
+    if (!reply.ok()) {
+      GiveBack(nullptr);
+      return reply;
+    }
+    if (!IsElsewhere(*reply)) {
+      GiveBack(std::move(connection));
+      return reply;
+    }
+    const auto asked = RedirectOf(*reply, "ASK ", connection->endpoint());
+    const auto moved = RedirectOf(*reply, "MOVED ", connection->endpoint());
+    connection.reset();
+    GiveBack(nullptr);
+    if (asked) return CallAsking(*asked, command);
+    Forget();
+    if (!moved || redirects == kRedirectsMax) return reply;
+    const std::lock_guard lock(mutex_);
+    current_ = *moved;
+  }
+}
+
+Result<RedisReply> Redis::Ask(const RedisCommand& command) {
+  RedisReply reply = TRY(Call(command));
+  if (reply.is_error()) return RedisError(reply);
+  return reply;
+}
+
+Result<std::vector<RedisReply>> Redis::Pipeline(std::span<const RedisCommand> commands) {
+  std::vector<RedisReply> replies;
+  if (commands.empty()) return replies;
+  std::string bytes;
+  for (const RedisCommand& command : commands) command.AppendTo(bytes);
+  std::unique_ptr<RedisConnection> connection = TRY(Borrow());
+  const auto run = [&]() -> Result<> {
+    const SteadyTime deadline = steady_clock::now() + options_.command_timeout;
+    TRY(connection->Send(bytes, deadline));
+    while (replies.size() < commands.size()) {
+      std::optional<RedisReply> reply = TRY(connection->Receive(deadline));
+      replies.push_back(*std::move(reply));
+    }
+    return Ok{};
+  };
+  const Result<> done = run();
+  if (!done.ok()) {
+    GiveBack(nullptr);
+    return AsAway(done.error());
+  }
+  if (std::any_of(replies.begin(), replies.end(), IsElsewhere)) {
+    GiveBack(nullptr);
+    Forget();
+  } else {
+    GiveBack(std::move(connection));
+  }
+  return replies;
+}
+
+Redis::Waiting::Waiting(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake)
+    : redis_(redis), connection_(std::move(connection)), wake_(std::move(wake)) {}
+
+Redis::Waiting::~Waiting() {
+  // Its command still waits in the server, or broke off: such a connection can't be used again.
+  if (connection_ != nullptr) redis_.GiveBack(nullptr);
+}
+
+Result<std::unique_ptr<Redis::Waiting>> Redis::Wait(const RedisCommand& command) {
+  Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.valid()) return ErrnoError("eventfd", errno);
+  std::string bytes;
+  command.AppendTo(bytes);
+  std::unique_ptr<RedisConnection> connection = TRY(Borrow());
+  const Result<> sent = connection->Send(bytes, steady_clock::now() + options_.command_timeout);
+  if (!sent.ok()) {
+    GiveBack(nullptr);
+    return AsAway(sent.error());
+  }
+  return std::unique_ptr<Waiting>(new Waiting(*this, std::move(connection), std::move(wake)));
+}
+
+Result<std::optional<RedisReply>> Redis::Waiting::Get(SteadyTime deadline,
+                                                      const std::stop_token& stop) {
+  const std::stop_callback interrupt(stop, [this] {
+    const uint64_t one = 1;
+    (void)!write(wake_.get(), &one, sizeof(one));
+  });
+  Result<std::optional<RedisReply>> reply = connection_->Receive(deadline, wake_.get());
+  if (!reply.ok() && reply.code() == Code::kTimeout) return std::optional<RedisReply>();
+  if (!reply.ok()) return AsAway(reply.error());
+  if (!reply->has_value()) {  // stopped: the next one who asks has a token of his own
+    uint64_t count = 0;
+    (void)!read(wake_.get(), &count, sizeof(count));
+    return reply;
+  }
+  if (IsElsewhere(**reply)) {
+    redis_.GiveBack(nullptr);
+    redis_.Forget();
+    connection_.reset();
+  } else {
+    redis_.GiveBack(std::move(connection_));
+  }
+  connection_ = nullptr;
+  return reply;
+}
+
+}  // namespace msearch::storage

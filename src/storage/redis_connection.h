@@ -1,0 +1,83 @@
+// One connection to a Redis server: TCP, or TLS over it, without ever blocking beyond a deadline.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/result.h"
+#include "storage/redis_reply.h"
+
+struct ssl_ctx_st;
+struct ssl_st;
+
+namespace msearch::storage {
+
+struct RedisEndpoint {
+  std::string host;
+  int port = 6379;
+  std::string text() const;  // "host:port"
+  bool operator==(const RedisEndpoint&) const = default;
+};
+// "host", "host:port" or "[v6]:port".
+Result<RedisEndpoint> ParseRedisEndpoint(std::string_view text, int port);
+
+// What certificates are trusted and shown. Thread-safe. A process that uses it has to ignore
+// SIGPIPE.
+class RedisTls {
+ public:
+  // Empty: the system's authorities; no certificate of our own.
+  static Result<std::shared_ptr<RedisTls>> Make(const std::string& ca_file,
+                                                const std::string& certificate_file,
+                                                const std::string& key_file);
+  ~RedisTls();
+  RedisTls(const RedisTls&) = delete;
+  RedisTls& operator=(const RedisTls&) = delete;
+  ssl_ctx_st* context() const { return context_; }
+
+ private:
+  explicit RedisTls(ssl_ctx_st* context) : context_(context) {}
+  ssl_ctx_st* const context_;
+};
+
+// Not thread-safe. After any error it is of no further use.
+class RedisConnection {
+ public:
+  // `tls` null: none. The server's certificate has to be valid for the endpoint's host.
+  static Result<std::unique_ptr<RedisConnection>> Open(const RedisEndpoint& endpoint,
+                                                       const std::shared_ptr<RedisTls>& tls,
+                                                       SteadyTime deadline);
+  ~RedisConnection();
+  RedisConnection(const RedisConnection&) = delete;
+  RedisConnection& operator=(const RedisConnection&) = delete;
+
+  Result<> Send(std::string_view bytes, SteadyTime deadline);
+  // Nothing when `interrupt` (a descriptor, or -1) became readable first; kTimeout at the deadline.
+  Result<std::optional<RedisReply>> Receive(SteadyTime deadline, int interrupt = -1);
+  Result<RedisReply> Call(const RedisCommand& command, SteadyTime deadline);
+  // Between calls: whether the other side is still there and has said nothing unasked for.
+  bool Quiet();
+  const RedisEndpoint& endpoint() const { return endpoint_; }
+
+ private:
+  RedisConnection(RedisEndpoint endpoint, std::shared_ptr<RedisTls> tls);
+  Result<> Dial(SteadyTime deadline);
+  Result<> Handshake(SteadyTime deadline);
+  enum class Ready { kYes, kInterrupted };
+  Result<Ready> Poll(short events, SteadyTime deadline, int interrupt);
+  // The direction that TLS wants next, or an error.
+  Result<short> Wanted(int result);
+  // Bytes read; 0 when there are none yet (then `events` says what to wait for).
+  Result<size_t> ReadSome(char* out, size_t size, short& events);
+  Error Fault(const std::string& what, Code code = Code::kUnavailable) const;
+
+  const RedisEndpoint endpoint_;
+  const std::shared_ptr<RedisTls> tls_;
+  Fd socket_;
+  ssl_st* ssl_ = nullptr;
+  RedisReplyReader reader_;
+};
+
+}  // namespace msearch::storage
