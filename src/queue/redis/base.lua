@@ -1,0 +1,271 @@
+-- What all functions share: keys, time, ids, and lists whose members may have to leave early.
+--
+-- The first (and only) key of every call is PREFIX .. 'queue:meta'. It decides which node of a
+-- cluster runs the call; all other keys are made from PREFIX, which holds them in the same slot.
+-- The first argument is the time in milliseconds, or '' for the server's own.
+--
+-- task:ID:status, a hash kept small enough for Redis's compact encoding:
+--   status    queued, started, finished, failed or cancelled
+--   reason    only if there is one: delayed, waiting, quarantined, lost, dependency
+--   0, 1, ..  the task's definition in pieces of 64 bytes; a longer one stands in task:ID:data
+--   i         its number, which tells its place in the index
+--   lease     'EPOCH COUNTER STARTED UNTIL WORKER' of the latest lease; '-' for the times once the
+--             task went back
+--   n         'ATTEMPTS ERRORS CRASHES LOSSES', once any of them isn't 0
+--   due       not before, when that isn't the time of creation
+--   end       when it ended
+--   error     'CODE<tab>MESSAGE' of the last attempt that failed
+--   c         1 when its cancellation was asked for
+--   f         1 when others follow it;  b: how many it still waits for
+--   w         1 when somebody waits for its end
+--
+-- A definition is eight fields as LENGTH:TEXT (queue, kind, 'PRIORITY [TIMEOUT [POLICY]]', parent,
+-- unique key, tasks that it follows, queue and kind of its dead letter) and then the payload.
+
+-- While a library is loaded there are no other globals than `redis`: begin() fetches them.
+local call, sub, find, match, gmatch, gsub, floor, min, max, concat
+
+local PRIORITIES = {[0] = 'high', [1] = 'normal', [2] = 'low'}
+local PIECE_BYTES = 64          -- hash-max-listpack-value
+local PIECES_BYTES_MAX = 512    -- a longer definition is cheaper as a string of its own
+local INDEX_PART = 128          -- ids in one list of the index
+local SEARCHED_MAX = 1000       -- of a list, from either end, for a member that leaves early
+local ARGUMENTS_MAX = 4000      -- of one command: unpack() has a limit
+
+-- Of the call under way.
+local prefix, now, tail, ids, appended, readied, unsettled, settling
+
+local function begin(keys, args)
+  if not call then
+    call = redis.call
+    sub, find, match = string.sub, string.find, string.match
+    gmatch, gsub = string.gmatch, string.gsub
+    floor, min, max, concat = math.floor, math.min, math.max, table.concat
+  end
+  prefix = sub(keys[1], 1, -11)
+  now = tonumber(args[1])
+  if not now then
+    local time = call('TIME')
+    now = time[1] * 1000 + floor(time[2] / 1000)
+  end
+  ids, appended, readied, unsettled, settling = nil, {}, {}, {}, false
+end
+
+local function status_key(id) return prefix .. 'task:' .. id .. ':status' end
+local function queue_key(queue, part) return prefix .. 'queue:' .. queue .. ':' .. part end
+local function count(queue, what, by) call('HINCRBY', queue_key(queue, 'stats'), what, by) end
+
+-- One command with many values, in as few calls as the limit on arguments allows. What the last
+-- one returned.
+local function spread(command, key, values)
+  local answer
+  for first = 1, #values, ARGUMENTS_MAX do
+    answer = call(command, key, unpack(values, first, min(first + ARGUMENTS_MAX - 1, #values)))
+  end
+  return answer
+end
+
+-- Collects values for one RPUSH, SREM, ... at the end of the call.
+local function append(command, key, value)
+  local values = appended[key]
+  if not values then
+    values = {command = command}
+    appended[key] = values
+  end
+  values[#values + 1] = value
+end
+
+local ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+
+local function encode(number, digits)
+  local out = {}
+  for i = digits, 1, -1 do
+    local digit = number % 32
+    out[i] = sub(ALPHABET, digit + 1, digit + 1)
+    number = (number - digit) / 32
+  end
+  return concat(out)
+end
+
+-- 't', ten digits of milliseconds, four that count within them, twelve at random.
+local function next_id()
+  if not ids then
+    local last = call('HMGET', prefix .. 'queue:meta', 'ms', 'seq', 'serial')
+    ids = {ms = tonumber(last[1]) or 0, seq = tonumber(last[2]) or 0, serial = tonumber(last[3]) or 0}
+    if now > ids.ms then ids.ms, ids.seq = now, -1 end
+    ids.head = 't' .. encode(ids.ms, 10)
+  end
+  ids.seq = ids.seq + 1
+  if ids.seq == 1048576 then
+    ids.ms, ids.seq = ids.ms + 1, 0
+    ids.head = 't' .. encode(ids.ms, 10)
+  end
+  ids.serial = ids.serial + 1
+  return ids.head .. encode(ids.seq, 4) .. tail, ids.serial
+end
+
+local function index_key(number) return prefix .. 'queue:index:' .. floor(number / INDEX_PART) end
+
+-- Text without control characters and at most `bytes` long, cut between characters of UTF-8.
+local function line_of(text, bytes)
+  if #text > bytes then
+    while bytes > 0 do
+      local byte = string.byte(text, bytes + 1)
+      if byte < 128 or byte >= 192 then break end
+      bytes = bytes - 1
+    end
+    text = sub(text, 1, bytes)
+  end
+  return (gsub(text, '%c', ' '))
+end
+
+local function load(id)
+  local flat = call('HGETALL', status_key(id))
+  if #flat == 0 then return nil end
+  local task = {id = id}
+  for i = 1, #flat, 2 do task[flat[i]] = flat[i + 1] end
+  return task
+end
+
+local function definition_of(task)
+  if not task['0'] then return call('GET', prefix .. 'task:' .. task.id .. ':data') or '' end
+  local pieces, i = {}, 0
+  while task[tostring(i)] do
+    pieces[i + 1] = task[tostring(i)]
+    i = i + 1
+  end
+  return concat(pieces)
+end
+
+-- Adds the fields of its definition to a task.
+local function define(task)
+  if task.queue then return task end
+  local text, fields, at = definition_of(task), {}, 1
+  for i = 1, 8 do
+    local colon = find(text, ':', at, true)
+    if not colon then break end
+    local length = tonumber(sub(text, at, colon - 1))
+    fields[i] = sub(text, colon + 1, colon + length)
+    at = colon + length + 1
+  end
+  task.queue, task.kind, task.parent, task.unique = fields[1] or '', fields[2], fields[4], fields[5]
+  task.after, task.letter_queue, task.letter_kind = fields[6] or '', fields[7] or '', fields[8]
+  task.payload = sub(text, at)
+  local numbers = {}
+  for number in gmatch(fields[3] or '', '%d+') do numbers[#numbers + 1] = tonumber(number) end
+  task.priority = numbers[1] or 1
+  task.policy = match(fields[3] or '', '^%d+ %d+ (.+)$')
+  task.errors_max, task.crashes_max, task.losses_max = numbers[3] or 5, numbers[4] or 2, numbers[5] or 10
+  task.backoff_first, task.backoff_max = numbers[6] or 1000, numbers[7] or 300000
+  local a, e, c, l = match(task.n or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  task.attempts, task.errors = tonumber(a) or 0, tonumber(e) or 0
+  task.crashes, task.losses = tonumber(c) or 0, tonumber(l) or 0
+  return task
+end
+
+local function counts_of(task)
+  return concat({task.attempts, task.errors, task.crashes, task.losses}, ' ')
+end
+
+local function token_of(task)
+  local epoch, counter = match(task.lease or '', '^(%d+) (%d+) ')
+  return epoch or '0', counter or '0'
+end
+local function worker_of(task) return match(task.lease or '', '^%d+ %d+ %S+ %S+ (.*)$') or '' end
+
+local function set_error(task, code, message)
+  task.error = code .. '\t' .. message
+  call('HSET', status_key(task.id), 'error', task.error)
+end
+
+-- A task's history is what its hash implies (enqueued; started by whom; finished) and, once more
+-- than that happened, the lines of task:ID:events: KIND MILLISECONDS [TAB worker [TAB detail]].
+-- `started` writes down what the hash implied until now.
+local function tell(task, kind, detail)
+  local line = kind .. now
+  if detail then line = line .. '\t\t' .. line_of(detail, 500) end
+  if task.status == 'started' and not task.told then
+    local started = match(task.lease, '^%d+ %d+ (%d+)')
+    line = 's' .. started .. '\t' .. line_of(worker_of(task), 500) .. '\n' .. line
+    task.told = true
+  end
+  local key = prefix .. 'task:' .. task.id .. ':events'
+  -- Bounded: a task that is released again and again keeps the latest part of its history.
+  if call('APPEND', key, line .. '\n') > 16000 then
+    call('SET', key, call('GETRANGE', key, -8000, -1))
+  end
+end
+
+-- Takes a member out of the middle of a list, if it's near one of its ends; else its ghost stays
+-- until it comes to the front, and is counted.
+local function strike(key, id)
+  if call('LPOS', key, id, 'MAXLEN', SEARCHED_MAX) then return call('LREM', key, 1, id) > 0 end
+  if call('LPOS', key, id, 'RANK', -1, 'MAXLEN', SEARCHED_MAX) then return call('LREM', key, -1, id) > 0 end
+  return false
+end
+
+-- Tells those who sleep until there is work in a queue: they read this stream from where they
+-- last looked.
+local function wake(queue)
+  call('XADD', queue_key(queue, 'wake'), 'MAXLEN', 1, '*', 'w', 1)
+end
+
+local function finish()
+  if ids then
+    call('HSET', prefix .. 'queue:meta', 'ms', ids.ms, 'seq', ids.seq, 'serial', ids.serial)
+  end
+  for key, values in pairs(appended) do spread(values.command, key, values) end
+  for queue, lists in pairs(readied) do
+    local woken = false
+    for priority = 0, 2 do
+      local values = lists[priority]
+      if #values > 0 then
+        local length = spread('RPUSH', queue_key(queue, 'priority:' .. PRIORITIES[priority]), values)
+        woken = woken or length == #values
+      end
+    end
+    spread('RPUSH', queue_key(queue, 'pending'), lists.all)
+    -- Nobody sleeps while a list isn't empty: who looks takes from it.
+    if woken then wake(queue) end
+  end
+  appended, readied = {}, {}
+end
+
+-- To the back of the queue, at the end of the call.
+local function make_ready(queue, priority, id)
+  local lists = readied[queue]
+  if not lists then
+    lists = {[0] = {}, [1] = {}, [2] = {}, all = {}}
+    readied[queue] = lists
+  end
+  lists[priority][#lists[priority] + 1] = id
+  lists.all[#lists.all + 1] = id
+end
+
+-- To the front, for what had its turn before.
+local function put_first(queue, priority, id)
+  if call('LPUSH', queue_key(queue, 'priority:' .. PRIORITIES[priority]), id) == 1 then wake(queue) end
+  call('LPUSH', queue_key(queue, 'pending'), id)
+end
+
+local function put_delayed(queue, id, due)
+  local key = queue_key(queue, 'delayed')
+  call('ZADD', key, due, id)
+  -- Those who sleep until the first is due have to look again when there is an earlier one.
+  if call('ZRANGE', key, 0, 0)[1] == id then wake(queue) end
+end
+
+local function fault(code, message) return redis.error_reply('MSEARCH ' .. code .. ' ' .. message) end
+local function unknown(id) return fault('not_found', 'task ' .. id .. ': not known') end
+
+local function register(name, flags, body)
+  redis.register_function{
+    function_name = '@LIBRARY@_' .. name,
+    flags = flags,
+    callback = function(keys, args)
+      begin(keys, args)
+      local answer = body(args)
+      finish()
+      return answer
+    end}
+end

@@ -1,0 +1,279 @@
+-- What people ask for, house-keeping, and who is alive.
+
+-- cancel: ARGV = now, tail, id. Errors not_found, conflict.
+register('cancel', {'allow-oom'}, function(args)
+  tail = args[2]
+  local task = load(args[3])
+  if not task then return unknown(args[3]) end
+  if not is_live(task.status) then
+    return fault('conflict', 'task ' .. args[3] .. ': has ended already, ' .. task.status)
+  end
+  define(task)
+  if task.status == 'started' then
+    call('HSET', status_key(task.id), 'c', 1)
+  else
+    end_cancelled(task)
+  end
+  return 1
+end)
+
+-- retry: ARGV = now, tail, id. Errors not_found, conflict.
+register('retry', {}, function(args)
+  tail = args[2]
+  local id = args[3]
+  local task = load(id)
+  if not task then return unknown(id) end
+  define(task)
+  local lost = task.status == 'started' and
+               tonumber(match(task.lease, '^%d+ %d+ %d+ (%d+)')) <= now
+  if not lost and task.status ~= 'failed' and task.status ~= 'cancelled' then
+    return fault('conflict', 'task ' .. id .. ": can't be retried while it is " .. task.status)
+  end
+  if not lost and task.unique ~= '' and call('HEXISTS', prefix .. 'queue:unique', task.unique) == 1 then
+    return fault('conflict', 'task ' .. id .. ': another task with its unique key is under way')
+  end
+  local open, obstacle = look_at_followed(task.after)
+  if obstacle then return fault('conflict', obstacle[2] .. ': retry that first') end
+  tell(task, 't')
+  leave_place(task)
+  if task.unique ~= '' then call('HSET', prefix .. 'queue:unique', task.unique, id) end
+  local key = status_key(id)
+  call('HDEL', key, 'n', 'c', 'end', 'reason', 'b', 'w')
+  local epoch, counter = token_of(task)
+  call('HSET', key, 'status', 'queued', 'due', now)
+  if task.lease then
+    call('HSET', key, 'lease', concat({epoch, counter, '-', '-', worker_of(task)}, ' '))
+  end
+  call('DEL', prefix .. 'task:' .. id .. ':progress', prefix .. 'task:' .. id .. ':ended')
+  if #open > 0 then
+    follow(id, open)
+    call('HSET', key, 'reason', 'waiting', 'b', #open)
+    call('SADD', queue_key(task.queue, 'waiting'), id)
+  else
+    put_first(task.queue, task.priority, id)
+  end
+  return 1
+end)
+
+-- pause: ARGV = now, tail, queue, '1' or '0'.
+register('pause', {'allow-oom'}, function(args)
+  local queue = args[3]
+  call('SADD', prefix .. 'queue:names', queue)
+  if args[4] == '1' then
+    call('HSET', queue_key(queue, 'stats'), 'paused', 1)
+  else
+    call('HDEL', queue_key(queue, 'stats'), 'paused')
+    wake(queue)
+  end
+  return 1
+end)
+
+-- overdue: ARGV = now, tail, how many at most. Recovers leases that ran out and starts delayed tasks.
+-- Returns how many there were.
+register('overdue', {'allow-oom'}, function(args)
+  tail = args[2]
+  local seen = 0
+  for _, queue in ipairs(call('SMEMBERS', prefix .. 'queue:names')) do
+    seen = seen + see_to_overdue(queue, max(1, tonumber(args[3]) - seen))
+  end
+  return seen
+end)
+
+local function remove(id)
+  local task = load(id)
+  if not task then return end
+  define(task)
+  if task.parent ~= '' then call('SREM', prefix .. 'task:' .. task.parent .. ':children', id) end
+  if task.i then call('LREM', index_key(tonumber(task.i)), 1, id) end
+  local keys = {}
+  for i, part in ipairs({'status', 'data', 'result', 'progress', 'events', 'followers', 'ended'}) do
+    keys[i] = prefix .. 'task:' .. id .. ':' .. part
+  end
+  call('DEL', unpack(keys))
+end
+
+-- When the oldest of a queue's ended tasks ended. Ghosts before it are dropped.
+local function oldest(queue, status)
+  local key = queue_key(queue, status == 'finished' and 'completed' or status)
+  while true do
+    local id = call('LINDEX', key, 0)
+    if not id then return nil end
+    local seen = call('HMGET', status_key(id), 'status', 'end')
+    if seen[1] == status then return tonumber(seen[2]), id, key end
+    call('LPOP', key)
+    if status ~= 'finished' then count(queue, 'ghosts_' .. status, -1) end
+  end
+end
+
+-- remove: ARGV = now, tail, status, ended until, how many at most. Removes the oldest ended tasks.
+-- Returns how many there were.
+register('remove', {'allow-oom'}, function(args)
+  local removed = 0
+  for _, queue in ipairs(call('SMEMBERS', prefix .. 'queue:names')) do
+    while removed < tonumber(args[5]) do
+      local ended, id, key = oldest(queue, args[3])
+      if not ended or ended > tonumber(args[4]) then break end
+      call('LPOP', key)
+      remove(id)
+      removed = removed + 1
+    end
+  end
+  return removed
+end)
+
+local function number(text) return tonumber(text or 0) or 0 end
+
+-- Index lists before this one are gone.
+local function first_part()
+  local meta = call('HMGET', prefix .. 'queue:meta', 'first', 'serial')
+  local first, last = number(meta[1]), floor(number(meta[2]) / INDEX_PART)
+  local before = first
+  while first < last and first < before + 1000 and
+        call('EXISTS', index_key(first * INDEX_PART)) == 0 do
+    first = first + 1
+  end
+  if first > before then call('HSET', prefix .. 'queue:meta', 'first', first) end
+end
+
+-- excess: ARGV = now, tail, how many ended tasks may stay, how many to remove at most. Returns how many
+-- were removed, the oldest of all queues first.
+register('excess', {'allow-oom'}, function(args)
+  first_part()
+  local names = call('SMEMBERS', prefix .. 'queue:names')
+  local total = 0
+  for _, queue in ipairs(names) do
+    local ghosts = call('HMGET', queue_key(queue, 'stats'), 'ghosts_failed', 'ghosts_cancelled')
+    total = total + call('LLEN', queue_key(queue, 'completed')) +
+            call('LLEN', queue_key(queue, 'failed')) - number(ghosts[1]) +
+            call('LLEN', queue_key(queue, 'cancelled')) - number(ghosts[2])
+  end
+  local excess = min(total - tonumber(args[3]), tonumber(args[4]))
+  local removed = 0
+  while removed < excess do
+    local first
+    for _, queue in ipairs(names) do
+      for _, status in ipairs({'finished', 'failed', 'cancelled'}) do
+        local ended, id, key = oldest(queue, status)
+        if ended and (not first or ended < first.ended) then
+          first = {ended = ended, id = id, key = key}
+        end
+      end
+    end
+    if not first then break end
+    call('LPOP', first.key)
+    remove(first.id)
+    removed = removed + 1
+  end
+  return removed
+end)
+
+-- stats: ARGV = now, tail. Returns for each queue: name, queued, delayed, started, finished, failed,
+-- cancelled, finished ever, failed ever, '1' if paused, mean milliseconds of the last 100.
+register('stats', {'no-writes'}, function(args)
+  local names = call('SMEMBERS', prefix .. 'queue:names')
+  table.sort(names)
+  local answer = {}
+  for _, queue in ipairs(names) do
+    local stats = call('HMGET', queue_key(queue, 'stats'), 'finished_total', 'failed_total', 'paused',
+                       'ghosts_ready', 'ghosts_failed', 'ghosts_cancelled')
+    local delayed = call('ZCARD', queue_key(queue, 'delayed'))
+    local queued = delayed + call('SCARD', queue_key(queue, 'waiting')) - number(stats[4])
+    for priority = 0, 2 do
+      queued = queued + call('LLEN', queue_key(queue, 'priority:' .. PRIORITIES[priority]))
+    end
+    local sum, counted = 0, 0
+    for _, id in ipairs(call('LRANGE', queue_key(queue, 'completed'), -100, -1)) do
+      local times = call('HMGET', status_key(id), 'lease', 'end')
+      local started = tonumber(match(times[1] or '', '^%d+ %d+ (%d+)'))
+      if started and times[2] then sum, counted = sum + times[2] - started, counted + 1 end
+    end
+    for _, value in ipairs({
+      queue, queued, delayed, call('SCARD', queue_key(queue, 'processing')),
+      call('LLEN', queue_key(queue, 'completed')),
+      call('LLEN', queue_key(queue, 'failed')) - number(stats[5]),
+      call('LLEN', queue_key(queue, 'cancelled')) - number(stats[6]),
+      number(stats[1]), number(stats[2]), stats[3] and 1 or 0,
+      counted > 0 and sum / counted or 0}) do
+      answer[#answer + 1] = tostring(value)
+    end
+  end
+  return answer
+end)
+
+local function flag(value) return value and '1' or '' end
+
+-- look: ARGV = now, tail, '1' to be told of its end by task:ID:ended, or '', then ids. Returns for each
+-- that is known: id, its hash, definition if it stands apart, result, progress, history, '1' if its
+-- queue is paused.
+register('look', {'allow-oom'}, function(args)
+  local answer = {}
+  for i = 4, #args do
+    local id = args[i]
+    local key = status_key(id)
+    local flat = call('HGETALL', key)
+    if #flat > 0 then
+      local task = {id = id}
+      for j = 1, #flat, 2 do task[flat[j]] = flat[j + 1] end
+      local live = is_live(task.status)
+      if args[3] ~= '' and live then call('HSET', key, 'w', 1) end
+      local data = ''
+      if not task['0'] then data = definition_of(task) end
+      local paused = ''
+      if task.status == 'queued' then
+        define(task)
+        paused = flag(call('HGET', queue_key(task.queue, 'stats'), 'paused'))
+      end
+      local name = prefix .. 'task:' .. id
+      answer[#answer + 1] = {id, flat, data, call('GET', name .. ':result') or '',
+                             call('GET', name .. ':progress') or '',
+                             call('GET', name .. ':events') or '', paused}
+    end
+  end
+  return answer
+end)
+
+-- epoch: ARGV = now, tail, epoch. Raises it to that.
+register('epoch', {'allow-oom'}, function(args)
+  local before = call('HGET', prefix .. 'queue:meta', 'epoch')
+  if not before or tonumber(before) < tonumber(args[3]) then
+    call('HSET', prefix .. 'queue:meta', 'epoch', args[3])
+  end
+  return 1
+end)
+
+-- beat: ARGV = now, tail, name as in process:NAME:status, longer name if another process has that one,
+-- id, time to live, then fields and values of the hash. Returns 1.
+register('beat', {'allow-oom'}, function(args)
+  local name, id, ttl = args[3], args[5], tonumber(args[6])
+  local holder = call('GET', prefix .. 'heartbeat:' .. name)
+  if holder and holder ~= id then name = args[4] end
+  call('SET', prefix .. 'heartbeat:' .. name, id, 'PX', ttl)
+  local key = prefix .. 'process:' .. name .. ':status'
+  call('HSET', key, 'id', id, 'seen_at', now, unpack(args, 7))
+  call('PEXPIRE', key, ttl + 60000)
+  local index = prefix .. 'process:index'
+  call('ZADD', index, now + ttl, name)
+  call('ZREMRANGEBYSCORE', index, '-inf', now - 60000)
+  return 1
+end)
+
+-- forget: ARGV = now, tail, id, names that it may have.
+register('forget', {'allow-oom'}, function(args)
+  for i = 4, #args do
+    local key = prefix .. 'process:' .. args[i] .. ':status'
+    if call('HGET', key, 'id') == args[3] then
+      call('DEL', key, prefix .. 'heartbeat:' .. args[i])
+      call('ZREM', prefix .. 'process:index', args[i])
+    end
+  end
+  return 1
+end)
+
+-- workers: ARGV = now, tail. Returns the hash of each process that is alive.
+register('workers', {'no-writes'}, function(args)
+  local answer = {}
+  for _, name in ipairs(call('ZRANGE', prefix .. 'process:index', '(' .. now, '+inf', 'BYSCORE')) do
+    answer[#answer + 1] = call('HGETALL', prefix .. 'process:' .. name .. ':status')
+  end
+  return answer
+end)

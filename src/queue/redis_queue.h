@@ -1,0 +1,47 @@
+// The Redis back end of the task queue: a server of version 7 or newer (or Valkey) that the
+// processes of many machines share. Keys are documented in docs/formats.md.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "queue/task_queue.h"
+#include "storage/redis.h"
+
+namespace msearch::queue {
+
+struct RedisQueueOptions {
+  storage::RedisOptions server;  // its route_key is filled in
+  // Before every key. For a cluster it holds a hash tag, "{msearch}:", so that all keys live in one
+  // slot.
+  std::string prefix;
+  const Clock* clock = nullptr;  // null: the server's
+  // The server drops results and progress this long after they were written, whatever Maintain
+  // does.
+  Milliseconds result_ttl{2 * 3600 * 1000};
+  // The longest sleep of a waiting call without a look of its own, which finds leases that ran out
+  // while nobody maintains the queue.
+  Milliseconds look_every{5000};
+};
+
+// Connects and checks the server: kUnsupported for one that is too old, kInvalid for one that may
+// evict tasks (maxmemory-policy), kPermission when it doesn't let us in, kUnavailable when it can't
+// be reached. Warns in the log when it doesn't persist.
+Result<std::unique_ptr<TaskQueue>> OpenRedisQueue(const RedisQueueOptions& options);
+
+// What a person should know about a server that holds the queue.
+struct RedisHealth {
+  std::string version;
+  std::vector<std::string> faults;    // it can't hold the queue, and why
+  std::vector<std::string> warnings;  // it can, but
+  Code code = Code::kUnsupported;     // of the first fault
+  int64_t clock_ahead_ms = 0;         // of this machine's, about
+  int64_t used_memory = 0;
+  int64_t maxmemory = 0;  // 0: no limit
+};
+Result<RedisHealth> CheckRedis(storage::Redis& redis);
+
+}  // namespace msearch::queue

@@ -1,0 +1,206 @@
+// What producers, holders of leases and people do to tasks.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "queue/change.h"
+#include "queue/embedded_schema.h"
+#include "queue/redis_client.h"
+#include "queue/task_id.h"
+
+namespace msearch::queue {
+namespace {
+
+using storage::RedisCommand;
+using storage::RedisReply;
+
+Error Stale(const Lease& lease) {
+  return Error{Code::kStale, "task " + lease.task.id + ": its lease is no longer the latest"};
+}
+
+std::string TokenText(const Lease& lease) {
+  return std::to_string(lease.token.epoch) + " " + std::to_string(lease.token.counter);
+}
+
+// Seven arguments, as redis/end.lua takes them.
+void AddTask(RedisCommand& command, const Draft& draft) {
+  const NewTask& task = *draft.task;
+  command.Add(task.queue).Add(static_cast<int>(task.priority));
+  command.Add(PackDefinition(task, draft.payload));
+  command.Add(std::max<int64_t>(task.delay.count(), 0));
+  command.Add(task.unique_key).Add(Join(task.after, " ")).Add(task.parent);
+}
+
+}  // namespace
+
+Result<std::vector<TaskId>> RedisQueue::Enqueue(std::span<const NewTask> tasks) {
+  std::vector<TaskId> ids;
+  if (tasks.empty()) return ids;
+  std::vector<Draft> drafts;
+  for (const NewTask& task : tasks) drafts.push_back(TRY(CheckNewTask(task)));
+  RedisCommand command = Function("enqueue");
+  for (const Draft& draft : drafts) AddTask(command, draft);
+  RedisReply reply = TRY(Run(command));
+  for (RedisReply& item : reply.items) ids.push_back(std::move(item.text));
+  if (ids.size() != tasks.size()) {
+    return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+  }
+  return ids;
+}
+
+Result<std::vector<TaskQueue::Held>> RedisQueue::Extend(std::span<const Lease> leases,
+                                                        Milliseconds duration) {
+  std::vector<Held> held;
+  if (leases.empty()) return held;
+  RedisCommand command = Function("extend");
+  command.Add(duration.count());
+  for (const Lease& lease : leases) command.Add(lease.task.id).Add(TokenText(lease));
+  const RedisReply reply = TRY(Run(command));
+  for (const RedisReply& item : reply.items) {
+    held.push_back({item.text == "held", item.text == "cancelled"});
+  }
+  if (held.size() != leases.size()) {
+    return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+  }
+  return held;
+}
+
+Result<std::vector<Result<>>> RedisQueue::Complete(std::span<const Completion> completions) {
+  std::vector<Result<>> answers;
+  if (completions.empty()) return answers;
+  RedisCommand command = Function("complete");
+  command.Add(options_.result_ttl.count());
+  std::vector<std::optional<Error>> faults;
+  for (const Completion& completion : completions) {
+    const Task& task = completion.lease.task;
+    std::optional<Error>& fault = faults.emplace_back();
+    const Result<std::string> result = CheckJson(completion.result, "result of task " + task.id);
+    if (!result.ok()) fault = result.error();
+    std::vector<Draft> follow_ups;
+    for (const NewTask& follow_up : completion.follow_ups) {
+      Result<Draft> draft = CheckNewTask(follow_up);
+      if (draft.ok()) {
+        follow_ups.push_back(*std::move(draft));
+      } else {
+        fault = draft.error();
+      }
+    }
+    if (fault) follow_ups.clear();
+    command.Add(task.id).Add(task.queue).Add(TokenText(completion.lease)).Add(task.unique_key);
+    command.Add(result.ok() ? *result : std::string()).Add(fault ? "1" : "");
+    command.Add(static_cast<int64_t>(follow_ups.size()));
+    for (const Draft& draft : follow_ups) AddTask(command, draft);
+  }
+  const RedisReply reply = TRY(Run(command));
+  if (reply.items.size() != completions.size()) {
+    return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+  }
+  for (size_t i = 0; i < completions.size(); ++i) {
+    const Lease& lease = completions[i].lease;
+    const std::string& answer = reply.items[i].text;
+    constexpr std::string_view kMissing = "missing ";
+    if (answer == "ok") {
+      answers.emplace_back(Ok{});
+    } else if (answer == "cancelled") {
+      answers.emplace_back(Code::kStale, "task " + lease.task.id + ": was cancelled");
+    } else if (answer == "faulty" && faults[i]) {
+      answers.emplace_back(*faults[i]);
+    } else if (answer.starts_with(kMissing)) {
+      answers.emplace_back(Code::kNotFound,
+                           "task " + answer.substr(kMissing.size()) + ": not known");
+    } else {
+      answers.emplace_back(Stale(lease));
+    }
+  }
+  return answers;
+}
+
+Result<> RedisQueue::RunHeld(const Command& command, const Lease& lease) {
+  const RedisReply reply = TRY(Run(command));
+  if (reply.integer == 0) return Stale(lease);
+  return Ok{};
+}
+
+Result<> RedisQueue::Fail(const Failure& failure) {
+  RedisCommand command = Function("fail");
+  command.Add(failure.lease.task.id).Add(TokenText(failure.lease));
+  command.Add(CodeName(failure.error.code)).Add(SanitizeUtf8(failure.error.message));
+  command.Add(IsTransient(failure.error.code) ? "1" : "");
+  command.Add(std::to_string(RandomFraction()));
+  return RunHeld(command, failure.lease);
+}
+
+Result<> RedisQueue::Release(const Lease& lease, Milliseconds delay) {
+  RedisCommand command = Function("release");
+  command.Add(lease.task.id).Add(TokenText(lease)).Add(std::max<int64_t>(delay.count(), 0));
+  return RunHeld(command, lease);
+}
+
+Result<> RedisQueue::SetProgress(const Lease& lease, const Progress& progress) {
+  const Json json = {{"fraction", std::clamp(progress.fraction, 0.0, 1.0)},
+                     {"stage", progress.stage},
+                     {"message", progress.message}};
+  RedisCommand command = Function("progress");
+  command.Add(lease.task.id).Add(TokenText(lease)).Add(DumpJson(json));
+  command.Add(options_.result_ttl.count());
+  return RunHeld(command, lease);
+}
+
+Result<> RedisQueue::Cancel(const TaskId& id) {
+  TRY(Run(Function("cancel").Add(id)));
+  return Ok{};
+}
+
+Result<> RedisQueue::Retry(const TaskId& id) {
+  TRY(Run(Function("retry").Add(id)));
+  return Ok{};
+}
+
+Result<> RedisQueue::Pause(const std::string& queue) {
+  TRY(Run(Function("pause").Add(queue).Add("1")));
+  return Ok{};
+}
+
+Result<> RedisQueue::Resume(const std::string& queue) {
+  TRY(Run(Function("pause").Add(queue).Add("0")));
+  return Ok{};
+}
+
+// --- House-keeping
+
+Result<> RedisQueue::Repeat(const Command& command, int64_t step) {
+  // Bounds one call; the rest waits for the next.
+  for (int i = 0; i < 40; ++i) {
+    if (TRY(Run(command)).integer < step) break;
+  }
+  return Ok{};
+}
+
+Result<> RedisQueue::Maintain(const Retention& retention) {
+  // Steps are short, because nobody else gets an answer meanwhile.
+  constexpr int64_t kStep = 200;
+  const UnixMs now = TRY(Now());
+  TRY(Repeat(Function("overdue").Add(kStep), kStep));
+  for (const Status status : {Status::kFinished, Status::kFailed, Status::kCancelled}) {
+    const Milliseconds kept = status == Status::kFinished ? retention.finished : retention.failed;
+    RedisCommand command = Function("remove");
+    command.Add(StatusName(status)).Add(now - kept.count()).Add(kStep);
+    TRY(Repeat(command, kStep));
+  }
+  TRY(Repeat(Function("excess").Add(retention.rows_max).Add(kStep), kStep));
+  return Ok{};
+}
+
+Result<> RedisQueue::RaiseEpoch(uint64_t epoch) {
+  TRY(Run(Function("epoch").Add(static_cast<int64_t>(epoch))));
+  return Ok{};
+}
+
+Result<std::string> RedisQueue::StateId() {
+  // Made by whoever asks first; gone with everything else.
+  const std::string fresh = HexEncode(RandomBytes(16));
+  const RedisReply reply =
+      TRY(redis_->Ask(RedisCommand("SET").Add(Key("queue:state")).Add(fresh).Add("NX").Add("GET")));
+  return reply.type == RedisReply::Type::kNil ? fresh : reply.text;
+}
+
+}  // namespace msearch::queue
