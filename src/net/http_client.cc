@@ -31,15 +31,27 @@ using Handle = std::unique_ptr<CURL, decltype(&curl_easy_cleanup)>;
 using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 using Form = std::unique_ptr<curl_mime, decltype(&curl_mime_free)>;
 
+void SetDefaults(CURL* curl) {
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "msearch");
+}
+
 Handle NewHandle() {
   static std::once_flag once;
   std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
   Handle handle(curl_easy_init(), curl_easy_cleanup);
   if (!handle) abort();  // only for lack of a few kilobytes
-  curl_easy_setopt(handle.get(), CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(handle.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(handle.get(), CURLOPT_USERAGENT, "msearch");
+  SetDefaults(handle.get());
   return handle;
+}
+
+// This thread's handle, whose connections stay open between calls.
+CURL* KeptHandle() {
+  thread_local const Handle kept = NewHandle();
+  curl_easy_reset(kept.get());
+  SetDefaults(kept.get());
+  return kept.get();
 }
 
 // One request and what comes back, as libcurl's callbacks see it.
@@ -136,8 +148,8 @@ Form MakeForm(CURL* handle, const std::vector<FormPart>& parts) {
 }  // namespace
 
 Result<HttpResponse> Fetch(const HttpRequest& request) {
-  const Handle handle = NewHandle();
-  CURL* curl = handle.get();
+  const Handle own = request.keep_alive ? Handle(nullptr, curl_easy_cleanup) : NewHandle();
+  CURL* curl = request.keep_alive ? KeptHandle() : own.get();
   HeaderList headers(nullptr, curl_slist_free_all);
   auto add_header = [&](const std::string& line) {
     headers.reset(curl_slist_append(headers.release(), line.c_str()));
@@ -275,8 +287,14 @@ class Downloader {
 
   Result<> Once(CURL* curl, Exchange& exchange) {
     HeaderList headers(nullptr, curl_slist_free_all);
+    auto add_header = [&](const std::string& line) {
+      headers.reset(curl_slist_append(headers.release(), line.c_str()));
+    };
+    if (url_ == download_.url) {
+      for (const std::string& line : download_.headers) add_header(line);
+    }
     if (done_ > 0) {
-      headers.reset(curl_slist_append(nullptr, ("If-Range: " + validator_).c_str()));
+      add_header("If-Range: " + validator_);
       curl_easy_setopt(curl, CURLOPT_RANGE, (std::to_string(done_) + "-").c_str());
     }
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());

@@ -28,12 +28,15 @@ struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
   std::string body;
-  std::vector<FormPart> form;        // multipart/form-data instead of body
-  Milliseconds timeout{30000};       // for the whole exchange; 0: none
+  std::vector<FormPart> form;   // multipart/form-data instead of body
+  Milliseconds timeout{30000};  // for the whole exchange; 0: none
   Milliseconds connect_timeout{5000};
   uint64_t body_bytes_max = uint64_t{64} << 20;  // of the answer
   // Gets the answer's body piece by piece instead of HttpResponse::body; false ends the transfer.
   std::function<bool(std::string_view)> on_data;
+  // Leaves the connection open for the next such call of this thread: for who asks one server
+  // often.
+  bool keep_alive = false;
   std::stop_token stop;
 };
 
@@ -49,7 +52,8 @@ Result<HttpResponse> Fetch(const HttpRequest& request);
 
 struct Download {
   std::string url;
-  std::string path;               // grows in place; an existing part is continued (Range)
+  std::string path;                  // grows in place; an existing part is continued (Range)
+  std::vector<std::string> headers;  // "Name: value"; sent to the first server only
   uint64_t bytes_max = uint64_t{64} << 30;
   std::function<void(uint64_t done, uint64_t total)> progress;  // total 0: not known
   std::stop_token stop;

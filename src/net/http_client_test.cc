@@ -47,6 +47,26 @@ TEST(Fetch, SendsMethodHeadersAndBody) {
   EXPECT_TRUE(answer->body.ends_with(request.body));
 }
 
+TEST(Fetch, KeepsAConnectionWithoutMixingItsRequests) {
+  const TinyServer server(
+      [](const std::string& request) { return HttpAnswer("200 OK", {}, request); });
+  HttpRequest post = Get(server.Url("/first"));
+  post.keep_alive = true;
+  post.method = "POST";
+  post.headers = {"X-Token: secret"};
+  post.body = "words";
+  ASSERT_TRUE(Fetch(post).ok());
+  // What the first was told concerns the second not, and a connection that the server closed
+  // meanwhile is opened anew.
+  HttpRequest get = Get(server.Url("/second"));
+  get.keep_alive = true;
+  const auto answer = Fetch(get);
+  ASSERT_TRUE(answer.ok()) << answer.message();
+  EXPECT_TRUE(answer->body.starts_with("GET /second HTTP/1.1"));
+  EXPECT_EQ(HeaderOf(answer->body, "x-token"), "");
+  EXPECT_FALSE(answer->body.ends_with("words"));
+}
+
 TEST(Fetch, SendsFormsWithFiles) {
   const TinyServer server(
       [](const std::string& request) { return HttpAnswer("200 OK", {}, request); });
