@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -76,6 +77,7 @@ class Runner {
   void ProgressReported();
 
  private:
+  bool Ready();
   void RunBatch(std::vector<Lease> leases);
   void RunGroup(const std::string& kind, const Attempts& group);
   void Settle(const Attempts& group, std::vector<Outcome> outcomes);
@@ -93,6 +95,7 @@ class Runner {
   void ExtendAll(const Attempts& active);
   void EndOverdue(const Attempts& active);
   void PassProgress(const Attempts& active);
+  double BusyShare();
   void ShowAlive();
   bool GraceOver() const { return Steady::now() >= give_up_at_.load(); }
 
@@ -104,13 +107,22 @@ class Runner {
   std::atomic<Steady::time_point> give_up_at_{Steady::time_point::max()};
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  Attempts active_;                 // by mutex_
-  bool progress_reported_ = false;  // by mutex_
-  bool poked_ = false;              // by mutex_: the heart should look again
+  Attempts active_;                   // by mutex_
+  Steady::time_point batch_began_{};  // by mutex_: while active_ isn't empty
+  Steady::duration busy_{};           // by mutex_: of the batches that ended
+  bool unable_ = false;               // by mutex_
+  bool progress_reported_ = false;    // by mutex_
+  bool poked_ = false;                // by mutex_: the heart should look again
 
   Steady::time_point heart_sleeps_until_ = Steady::time_point::max();  // by mutex_
 
+  std::atomic<uint64_t> done_count_ = 0;
+  std::atomic<uint64_t> stale_count_ = 0;
+
   // Written by the heart alone.
+  Steady::time_point share_at_ = Steady::now();
+  Steady::duration share_busy_{};
+  double share_ = 0;
   std::atomic<Steady::time_point> next_extend_{Steady::time_point{}};
   std::atomic<Steady::time_point> next_progress_{Steady::time_point{}};
   std::atomic<Steady::time_point> next_alive_{Steady::time_point{}};
@@ -149,6 +161,7 @@ void Runner::Run() {
   request.stop = stop_;
   int failures = 0;
   while (!stop_.stop_requested()) {
+    if (!Ready()) continue;
     Result<std::vector<Lease>> leases = queue_.TakeLeases(request);
     if (!leases.ok()) {
       if (failures++ == 0) LOG_WARNING("queue: {}; trying again", leases.message());
@@ -167,6 +180,19 @@ void Runner::Run() {
   heart.join();
   const Result<> forgotten = queue_.Forget(options_.info.id);
   if (!forgotten.ok()) LOG_WARNING("queue: {}", forgotten.message());
+}
+
+bool Runner::Ready() {
+  const bool ready = !options_.ready || options_.ready();
+  if (!ready && options_.idle) options_.idle();
+  std::unique_lock lock(mutex_);
+  if (unable_ == ready) {
+    unable_ = !ready;
+    next_alive_ = Steady::now();
+    Poke();
+  }
+  if (!ready) changed_.wait_for(lock, stop_, kIdleEvery, [] { return false; });
+  return ready;
 }
 
 void Runner::Pause(int failures) {
@@ -202,6 +228,7 @@ void Runner::RunBatch(std::vector<Lease> leases) {
   {
     const std::lock_guard lock(mutex_);
     active_ = batch;
+    batch_began_ = Steady::now();
   }
   for (auto& [kind, group] : groups) {
     std::erase_if(group, [](const auto& attempt) { return attempt->abandoned(); });
@@ -216,6 +243,7 @@ void Runner::RunBatch(std::vector<Lease> leases) {
   }
   const std::lock_guard lock(mutex_);
   active_.clear();
+  busy_ += Steady::now() - batch_began_;
 }
 
 void Runner::RunGroup(const std::string& kind, const Attempts& group) {
@@ -271,8 +299,10 @@ void Runner::CompleteAll(const Attempts& done, std::vector<Completion> completio
   }
   for (size_t i = 0; i < done.size(); ++i) {
     const Result<>& answer = (*answers)[i];
-    if (answer.ok()) continue;
-    if (answer.code() == Code::kStale) {
+    if (answer.ok()) {
+      ++done_count_;
+    } else if (answer.code() == Code::kStale) {
+      ++stale_count_;
       LOG_WARNING("{}; its result is dropped", answer.message());
     } else {
       FailOne(*done[i], answer.error());
@@ -376,14 +406,41 @@ void Runner::PassProgress(const Attempts& active) {
   }
 }
 
+// An average that forgets half of the past in 30 seconds.
+double Runner::BusyShare() {
+  const Steady::time_point now = Steady::now();
+  Steady::duration busy;
+  {
+    const std::lock_guard lock(mutex_);
+    busy = busy_;
+    if (!active_.empty()) busy += now - batch_began_;
+  }
+  const std::chrono::duration<double> since = now - share_at_;
+  const std::chrono::duration<double> worked = busy - share_busy_;
+  if (since.count() > 0) {
+    const double kept = std::exp2(-since.count() / 30);
+    share_ = share_ * kept + std::clamp(worked / since, 0.0, 1.0) * (1 - kept);
+  }
+  share_at_ = now;
+  share_busy_ = busy;
+  return std::round(share_ * 1000) / 1000;
+}
+
 void Runner::ShowAlive() {
   next_alive_ = Steady::now() + kBeat;
   WorkerInfo info = options_.info;
   {
     const std::lock_guard lock(mutex_);
-    info.state = stop_.stop_requested() ? "stopping" : active_.empty() ? "idle" : "busy";
+    info.state = stop_.stop_requested() ? "stopping"
+                 : !active_.empty()     ? "busy"
+                 : unable_              ? "unable"
+                                        : "idle";
   }
   if (options_.detail) info.detail = options_.detail();
+  info.detail["queues"] = options_.queues;
+  info.detail["utilisation"] = BusyShare();
+  info.detail["tasks_done"] = done_count_.load();
+  info.detail["stale_results"] = stale_count_.load();
   const Result<> told = queue_.Heartbeat(info, kBeatTtl);
   if (!told.ok()) LOG_WARNING("heartbeat: {}", told.message());
 }

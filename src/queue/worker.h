@@ -42,12 +42,19 @@ using BatchHandler =
     std::function<std::vector<Outcome>(std::span<const std::unique_ptr<TaskContext>> tasks)>;
 
 struct WorkerOptions {
-  WorkerInfo info;                  // id, role, ...; state and detail are kept up to date
+  // id, role, ...; state and detail are kept up to date. To `detail` are added "queues",
+  // "utilisation" (share of the last minute or so that handlers ran), "tasks_done" and
+  // "stale_results" (refused because the lease was lost).
+  WorkerInfo info;
   std::vector<std::string> queues;  // in order of preference
   size_t batch_max = 1;
   Milliseconds lease_duration{15000};            // extended three times as often
   std::map<std::string, BatchHandler> handlers;  // by kind; an unknown kind fails as unsupported
   std::function<Json()> detail;                  // for the heartbeat; may be empty
+  // Asked before each lease: while it says no the worker takes nothing, looks again within a
+  // second, and shows itself as "unable". For what the process lacks to do any of its tasks: a
+  // model, the machine that its files come from. May be empty.
+  std::function<bool()> ready;
   // Called about once a second while idle, e.g. to unload a model. May be empty.
   std::function<void()> idle;
 };

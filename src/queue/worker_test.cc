@@ -355,9 +355,28 @@ TEST_F(Worker, IsSeenWhileItRunsAndForgottenAfter) {
   const auto workers = queue_->Workers();
   EXPECT_EQ((*workers)[0].id, options_.info.id);
   EXPECT_EQ((*workers)[0].state, "idle");
-  EXPECT_EQ((*workers)[0].detail, Json({{"device", "cpu"}}));
+  const Json& detail = (*workers)[0].detail;
+  EXPECT_EQ(GetString(detail, "device"), "cpu");
+  EXPECT_EQ(detail["queues"], Json(options_.queues));
+  EXPECT_EQ(GetInt(detail, "stale_results"), 0);
   worker.Stop();
   EXPECT_THAT(*queue_->Workers(), SizeIs(0));
+}
+
+TEST_F(Worker, TakesNothingWhileItIsNotReady) {
+  std::atomic<bool> ready = false;
+  options_.ready = [&] { return ready.load(); };
+  options_.handlers["wait"] = [](std::span<const std::unique_ptr<TaskContext>> tasks) {
+    return std::vector<Outcome>(tasks.size());
+  };
+  const TaskId id = Add("wait");
+  const RunningWorker worker(*queue_, options_);
+  while (queue_->Workers()->empty() || (*queue_->Workers())[0].state != "unable") {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(queue_->Get(id)->status, Status::kQueued);
+  ready = true;
+  EXPECT_EQ(queue_->Await(id, Milliseconds(20000), {})->status, Status::kFinished);
 }
 
 TEST_F(Worker, IdleIsCalledWhileThereIsNothingToDo) {
