@@ -28,12 +28,13 @@ const std::map<std::string, std::set<std::string>> kArrows{
     {"catalog", {"base", "storage"}},
     {"watch", {"base", "storage"}},
     {"ingest", {"base", "storage", "queue", "media", "embedding", "index", "catalog", "watch"}},
+    {"compute", {"base", "net", "storage", "ingest"}},
     {"search", {"base", "embedding", "index", "catalog"}},
-    {"api", {"base", "net", "queue", "embedding", "catalog", "ingest", "search", "watch"}},
+    {"api", {"base", "storage", "net", "queue", "embedding", "catalog", "ingest", "search", "watch"}},
     {"cli", {"base", "net"}},
     {"daemon",
      {"base", "storage", "net", "queue", "media", "embedding", "index", "catalog", "watch",
-      "ingest", "search", "api", "cli"}},
+      "ingest", "compute", "search", "api", "cli"}},
 };
 
 // A library's headers begin with this; only this folder includes them.

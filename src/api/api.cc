@@ -109,6 +109,7 @@ std::vector<net::Route> Api::Routes() {
   AddMediaRoutes(context, table.get());
   AddTaskRoutes(context, table.get());
   AddSystemRoutes(context, table.get());
+  AddComputeRoutes(context, table.get());
   table->push_back({.method = "GET",
                     .pattern = "/api/events",
                     .summary = "Server-sent events: roots, tasks, workers",

@@ -13,9 +13,11 @@
 #include "catalog/catalog.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
+#include "ingest/served_files.h"
 #include "net/http_server.h"
 #include "queue/task_queue.h"
 #include "search/search.h"
+#include "storage/blob_store.h"
 
 namespace msearch::api {
 
@@ -24,6 +26,8 @@ struct Context {
   std::shared_ptr<catalog::Catalog> catalog;
   std::shared_ptr<queue::TaskQueue> queue;
   std::shared_ptr<ingest::Library> library;
+  std::shared_ptr<ingest::ServedFiles> served;
+  std::shared_ptr<storage::BlobStore> blobs;
   // The engine to search with at this moment; nothing while no model is ready.
   std::function<std::optional<search::Engine>()> engine;
   // Pixels of a picture as the active model wants them, decoded in a codec child.

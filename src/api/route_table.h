@@ -37,6 +37,7 @@ void AddRootRoutes(const Context& context, Events* events, Table* table);
 void AddMediaRoutes(const Context& context, Table* table);
 void AddTaskRoutes(const Context& context, Table* table);
 void AddSystemRoutes(const Context& context, Table* table);
+void AddComputeRoutes(const Context& context, Table* table);
 void AddPageRoutes(const Context& context, Table* table);
 
 Json OpenApi(const Table& table, const std::string& version);

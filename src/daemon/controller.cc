@@ -165,6 +165,8 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.catalog = controller->catalog;
   context.queue = controller->queue;
   context.library = controller->library;
+  context.served = std::make_shared<ingest::ServedFiles>(controller->catalog);
+  context.blobs = controller->blobs;
   context.engine = [engines = controller->engines] { return engines->Get(); };
   context.decode_picture = [pictures = controller->pictures](const Fd& file,
                                                              const std::string& name) {

@@ -48,6 +48,7 @@ Layout Layout::Of(const Settings& settings) {
   layout.index = layout.data + "/index";
   layout.thumbnails = layout.data + "/thumbnails";
   layout.uploads = layout.data + "/uploads";
+  layout.media = layout.data + "/media";
   layout.builds = layout.data + "/builds";
   layout.models = Or(settings.Text("model.directory"), layout.data + "/models");
   layout.logs = Or(settings.Text("logging.directory"), layout.data + "/logs");

@@ -17,6 +17,7 @@ struct Layout {
   std::string index;
   std::string thumbnails;
   std::string uploads;
+  std::string media;  // fetched from the controller, on a compute server
   std::string builds;
   std::string models;
   std::string logs;

@@ -83,6 +83,12 @@ const std::vector<Setting> kTable{
      31536000},
     {"blobs.bytes_max", kInteger, "268435456", "", "",
      "Bytes in flight between task and embedding workers", 16 * kMiB, int64_t{1} << 40},
+    {"compute.controller", kText, "", "", "--controller",
+     "Of a compute server on another machine: the controller's address, http://HOST:PORT. Its "
+     "access token is server.token. Empty: workers share the controller's data folder"},
+    {"compute.cache_bytes_max", kInteger, "4294967296", "", "",
+     "Media fetched from the controller are kept within so many bytes", 16 * kMiB,
+     int64_t{1} << 50},
     {"redis.host", kText, "", "REDIS_HOST", "", "Redis server; empty: the embedded queue"},
     {"redis.port", kInteger, "6379", "REDIS_PORT", "", "Port of the Redis server", 1, 65535},
     {"redis.db", kInteger, "0", "REDIS_DB", "", "Number of the Redis database", 0, 1 << 20},

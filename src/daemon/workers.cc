@@ -3,15 +3,21 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #include "base/log.h"
+#include "compute/controller_blobs.h"
+#include "compute/controller_link.h"
+#include "compute/fetched_media.h"
 #include "daemon/process.h"
 #include "embedding/model_packs.h"
 #include "ingest/embed.h"
 #include "ingest/prepare.h"
 #include "ingest/read.h"
 #include "media/codec.h"
+#include "net/http_client.h"
 #include "queue/worker.h"
 #include "storage/blob_store.h"
 #include "watch/monitor.h"
@@ -33,11 +39,6 @@ Result<std::shared_ptr<queue::TaskQueue>> OpenQueue(const RoleProcess& process) 
   return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenEmbeddedQueue(options)));
 }
 
-Result<std::shared_ptr<storage::BlobStore>> OpenBlobs(const RoleProcess& process) {
-  return std::shared_ptr<storage::BlobStore>(TRY(storage::OpenFileBlobStore(
-      process.layout.blobs, static_cast<uint64_t>(process.settings.Integer("blobs.bytes_max")))));
-}
-
 Milliseconds LeaseDuration(const RoleProcess& process) {
   return Milliseconds(process.settings.Integer("queue.lease_seconds") * 1000);
 }
@@ -56,6 +57,104 @@ embedding::ModelPacks Packs(const RoleProcess& process) {
   return embedding::ModelPacks(
       {process.layout.manifests, process.layout.models, process.settings.Text("model.runtime")});
 }
+
+// Where a worker's files, blobs and knowledge of the catalog come from: this machine's data folder,
+// or the controller over HTTP.
+struct Sources {
+  std::shared_ptr<compute::ControllerLink> link;  // null: the data folder
+  std::shared_ptr<storage::BlobStore> blobs;
+  std::shared_ptr<ingest::MediaAccess> media;
+  ingest::ContentKnown known;
+
+  bool Away() const { return link != nullptr && link->away(); }
+  bool Reachable() const { return link == nullptr || link->Reachable(); }
+};
+
+// A controller that isn't there yet is waited for.
+Result<std::shared_ptr<compute::ControllerLink>> LinkTo(const RoleProcess& process,
+                                                        const std::stop_token& stop) {
+  const Settings& settings = process.settings;
+  auto link = std::make_shared<compute::ControllerLink>(
+      compute::LinkOptions{settings.Text("compute.controller"), settings.Text("server.token")});
+  for (bool told = false;; told = true) {
+    auto hello = link->Greet();
+    if (hello.ok()) {
+      const std::string preparation = GetString(*hello, "preparation").value_or("");
+      if (preparation == ingest::kPreparation) return link;
+      return Error{Code::kUnsupported,
+                   fmt::format("controller {}: prepares files in version {}, this program in "
+                               "version {}; run the same msearch on both",
+                               link->controller(), preparation, ingest::kPreparation)};
+    }
+    if (hello.code() != Code::kUnavailable || stop.stop_requested()) return hello.error();
+    if (!told) LOG_WARNING("{}; waiting for it", hello.message());
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any().wait_for(lock, stop, std::chrono::seconds(1),
+                                           [] { return false; });
+  }
+}
+
+Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& stop) {
+  const Settings& settings = process.settings;
+  Sources sources;
+  if (!settings.Text("compute.controller").empty()) {
+    sources.link = TRY(LinkTo(process, stop));
+    sources.blobs = compute::OpenControllerBlobs(sources.link);
+    auto cache = std::make_shared<compute::MediaCache>(
+        process.layout.media, static_cast<uint64_t>(settings.Integer("compute.cache_bytes_max")),
+        fmt::format("{}-{}", process.arguments.role, process.arguments.number));
+    sources.media = compute::FetchedMedia(sources.link, std::move(cache));
+    sources.known = [link = sources.link](const Digest& hash,
+                                          const std::string& model_key) -> Result<bool> {
+      const Json answer = TRY(
+          link->GetJson(fmt::format("/api/compute/content/{}/known?preparation={}&model={}",
+                                    hash.hex(), ingest::kPreparation, net::UrlEncode(model_key)),
+                        Milliseconds(15000)));
+      return GetBool(answer, "known").value_or(false);
+    };
+    return sources;
+  }
+  sources.blobs = TRY(storage::OpenFileBlobStore(
+      process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
+  sources.media = ingest::LocalMedia();
+  // Fails until the controller has made it.
+  std::shared_ptr<catalog::Catalog> catalog =
+      TRY(catalog::Catalog::OpenSqliteReadOnly(process.layout.catalog));
+  sources.known = [catalog](const Digest& hash, const std::string& model_key) {
+    return catalog->HasContent(hash, std::string(ingest::kPreparation), model_key);
+  };
+  return sources;
+}
+
+// The packs that are installed here, looked up now and then: for the heartbeat.
+class InstalledModels {
+ public:
+  explicit InstalledModels(embedding::ModelPacks packs) : packs_(std::move(packs)) {}
+
+  Json List() {
+    const std::lock_guard lock(mutex_);
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (now - listed_at_ < std::chrono::seconds(30) && !list_.is_null()) return list_;
+    listed_at_ = now;
+    list_ = Json::array();
+    const auto all = packs_.List();
+    if (!all.ok()) return list_;
+    for (const embedding::PackStatus& pack : *all) {
+      if (pack.state != "ready") continue;
+      if (auto info = packs_.Info(pack.name); info.ok()) {
+        list_.push_back({{"name", pack.name}, {"key", info->key}});
+      }
+    }
+    return list_;
+  }
+
+ private:
+  const embedding::ModelPacks packs_;
+  std::mutex mutex_;
+  SteadyTime listed_at_{};
+  Json list_;
+};
 
 // Reports travel as tasks: durable, and in order.
 class QueueReporter final : public watch::Reporter {
@@ -150,10 +249,9 @@ int RunMonitor(const RoleProcess& process, StopSignals& signals) {
 int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   auto queue = OpenQueue(process);
   if (!queue.ok()) return TryAgain(queue.error());
-  auto blobs = OpenBlobs(process);
-  if (!blobs.ok()) return TryAgain(blobs.error());
-  auto catalog = catalog::Catalog::OpenSqliteReadOnly(process.layout.catalog);
-  if (!catalog.ok()) return TryAgain(catalog.error());  // until the controller has made it
+  auto opened = OpenSources(process, signals.token());
+  if (!opened.ok()) return TryAgain(opened.error());
+  const Sources& sources = *opened;
 
   const Settings& settings = process.settings;
   auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"},
@@ -161,16 +259,17 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   ingest::PrepareOptions options;
   options.picture_pixels_max =
       static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max"));
-  auto known = [&](const Digest& hash, const std::string& model_key) {
-    return (*catalog)->HasContent(hash, std::string(ingest::kPreparation), model_key);
-  };
 
   queue::WorkerOptions worker;
   worker.info = process.info;
   worker.queues = {std::string(ingest::kPrepareQueue)};
   worker.batch_max = 4;
   worker.lease_duration = LeaseDuration(process);
-  worker.handlers["prepare"] = ingest::PrepareHandler(*blobs, codec, known, options);
+  worker.handlers["prepare"] = ingest::ReleasedWhile(
+      [&] { return sources.Away(); },
+      ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options));
+  worker.ready = [&] { return sources.Reachable(); };
+  worker.detail = [] { return Json{{"formats", media::SupportedExtensions()}}; };
   queue::RunWorker(**queue, worker, signals.token(), kGrace);
   return 0;
 }
@@ -182,9 +281,8 @@ ingest::Readers MakeReaders(const RoleProcess&) { return {}; }
 
 // Second looks, on a thread of their own and when nothing else wants the processor: a film may take
 // an hour, and new files aren't to wait for it.
-void RunReader(const RoleProcess& process, queue::TaskQueue& queue,
-               std::shared_ptr<storage::BlobStore> blobs, const ingest::Readers& readers,
-               StopSignals& signals) {
+void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Sources& sources,
+               const ingest::Readers& readers, StopSignals& signals) {
   constexpr int kNice = 10;
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);  // of this thread, on Linux
   media::CodecLimits limits = CodecLimitsOf(process);
@@ -195,7 +293,10 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue,
   worker.info.id += ":read";
   worker.queues = {std::string(ingest::kReadQueue)};
   worker.lease_duration = LeaseDuration(process);
-  worker.handlers["read"] = ingest::ReadHandler(std::move(blobs), codec, readers);
+  worker.handlers["read"] =
+      ingest::ReleasedWhile([&] { return sources.Away(); },
+                            ingest::ReadHandler(sources.blobs, codec, readers, sources.media));
+  worker.ready = [&] { return sources.Reachable(); };
   worker.idle = [&] {
     for (const auto& [name, reader] : readers) reader->UnloadIfIdle();
   };
@@ -207,8 +308,9 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue,
 int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   auto queue = OpenQueue(process);
   if (!queue.ok()) return TryAgain(queue.error());
-  auto blobs = OpenBlobs(process);
-  if (!blobs.ok()) return TryAgain(blobs.error());
+  auto opened = OpenSources(process, signals.token());
+  if (!opened.ok()) return TryAgain(opened.error());
+  const Sources& sources = *opened;
 
   const Settings& settings = process.settings;
   const embedding::ModelPacks packs = Packs(process);
@@ -217,25 +319,32 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   load.threads = static_cast<int>(settings.Integer("processes.embedding_worker.threads"));
   auto model = std::make_shared<ingest::ModelHolder>(
       [&](const std::string& name) { return packs.Load(name, load); },
-      Milliseconds(settings.Integer("processes.embedding_worker.idle_unload") * 1000));
+      Milliseconds(settings.Integer("processes.embedding_worker.idle_unload") * 1000),
+      [&](const std::string& name) -> Result<std::string> { return TRY(packs.Info(name)).key; });
 
   queue::WorkerOptions worker;
   worker.info = process.info;
   worker.queues = {std::string(ingest::kEmbedQueue)};
   worker.batch_max = static_cast<size_t>(settings.Integer("processes.embedding_worker.batch_size"));
   worker.lease_duration = LeaseDuration(process);
-  worker.handlers["embed"] = ingest::EmbedHandler(*blobs, model);
-  worker.handlers["embed_texts"] = ingest::EmbedTextsHandler(*blobs, model);
+  const auto away = [&] { return sources.Away(); };
+  worker.handlers["embed"] =
+      ingest::ReleasedWhile(away, ingest::EmbedHandler(sources.blobs, model));
+  worker.handlers["embed_texts"] =
+      ingest::ReleasedWhile(away, ingest::EmbedTextsHandler(sources.blobs, model));
+  worker.ready = [&] { return sources.Reachable() && model->Ready(); };
+  InstalledModels installed(packs);
   worker.detail = [&] {
     Json detail = model->Describe();
     detail["device_requested"] = load.device;
+    detail["models"] = installed.List();
     return detail;
   };
   worker.idle = [&] { model->UnloadIfIdle(); };
   const ingest::Readers readers = MakeReaders(process);
   std::jthread reading;
   if (!readers.empty()) {
-    reading = std::jthread([&] { RunReader(process, **queue, *blobs, readers, signals); });
+    reading = std::jthread([&] { RunReader(process, **queue, sources, readers, signals); });
   }
   queue::RunWorker(**queue, worker, signals.token(), kGrace);
   return 0;

@@ -8,6 +8,10 @@ namespace {
 using queue::Outcome;
 using queue::TaskContext;
 
+constexpr std::chrono::seconds kLackRemembered{60};
+constexpr std::chrono::seconds kLookAgain{5};
+constexpr Milliseconds kGiveBackDelay{500};
+
 // One task's inputs and, after embedding, its vectors: one embedding per segment.
 struct Item {
   Parcel parcel;
@@ -96,7 +100,8 @@ void Deliver(storage::BlobStore& blobs, Item* item) {
 // Items of one model.
 void EmbedGroup(storage::BlobStore& blobs, ModelHolder& holder, std::span<Item*> items) {
   const TargetModel& target = *items[0]->parcel.job.model;
-  Result<> done = holder.With(target.name, target.key, [&](embedding::Embedder& model) -> Result<> {
+  bool lacking = false;
+  auto use = [&](embedding::Embedder& model) -> Result<> {
     Result<> together = EmbedItems(model, items);
     if (together.ok() || items.size() == 1) return together;
     LOG_WARNING("embedding {} files at once: {}; trying one by one", items.size(),
@@ -109,9 +114,13 @@ void EmbedGroup(storage::BlobStore& blobs, ModelHolder& holder, std::span<Item*>
       }
     }
     return Ok{};
-  });
+  };
+  const Result<> done = holder.With(target.name, target.key, use, &lacking);
   for (Item* item : items) {
-    if (!done.ok()) {
+    if (lacking) {
+      item->outcome.release = true;
+      item->outcome.delay = kGiveBackDelay;
+    } else if (!done.ok()) {
       item->outcome.status = done;
     } else if (item->open) {
       Deliver(blobs, item);
@@ -131,13 +140,29 @@ Result<queue::NewTask> StartAgain(const Parcel& parcel, queue::Priority priority
   return PrepareTask(job, priority);
 }
 
+std::optional<Error> ModelHolder::FindLack(const std::string& name, const std::string& key) const {
+  if (!installed_key_) return std::nullopt;
+  auto installed = installed_key_(name);
+  if (!installed.ok()) return installed.error();
+  if (*installed == key) return std::nullopt;
+  return Error{Code::kUnavailable, name + ": this machine has other files of this model"};
+}
+
 Result<> ModelHolder::With(const std::string& name, const std::string& key,
-                           const std::function<Result<>(embedding::Embedder&)>& use) {
+                           const std::function<Result<>(embedding::Embedder&)>& use,
+                           bool* lacking) {
   std::lock_guard lock(use_mutex_);
   if (embedder_ == nullptr || embedder_->info().name != name || embedder_->info().key != key) {
+    if (auto lack = FindLack(name, key)) {
+      if (lacking != nullptr) *lacking = true;
+      LOG_WARNING("model {}: {}", name, lack->message);
+      std::lock_guard describe(describe_mutex_);
+      const auto now = std::chrono::steady_clock::now();
+      lack_ = Lack{name, key, lack->message, now, now};
+      return *lack;
+    }
     embedder_.reset();
     auto loaded = load_(name);
-    // A pack that isn't here may be pulled yet; that is no fault of the file.
     if (!loaded.ok()) return Error{Code::kUnavailable, loaded.message()};
     embedder_ = std::move(*loaded);
     std::lock_guard describe(describe_mutex_);
@@ -153,6 +178,28 @@ Result<> ModelHolder::With(const std::string& name, const std::string& key,
   return done;
 }
 
+bool ModelHolder::Ready() {
+  const auto now = std::chrono::steady_clock::now();
+  std::string name;
+  std::string key;
+  {
+    std::lock_guard describe(describe_mutex_);
+    if (!lack_) return true;
+    if (now - lack_->since > kLackRemembered) {
+      lack_.reset();
+      return true;
+    }
+    if (now - lack_->looked_at < kLookAgain) return false;
+    lack_->looked_at = now;
+    name = lack_->name;
+    key = lack_->key;
+  }
+  if (FindLack(name, key)) return false;
+  std::lock_guard describe(describe_mutex_);
+  lack_.reset();
+  return true;
+}
+
 void ModelHolder::UnloadIfIdle() {
   std::unique_lock lock(use_mutex_, std::try_to_lock);
   if (!lock.owns_lock() || embedder_ == nullptr) return;
@@ -164,7 +211,9 @@ void ModelHolder::UnloadIfIdle() {
 
 Json ModelHolder::Describe() const {
   std::lock_guard lock(describe_mutex_);
-  return description_;
+  Json description = description_;
+  if (lack_) description["lacks"] = {{"name", lack_->name}, {"problem", lack_->problem}};
+  return description;
 }
 
 queue::BatchHandler EmbedHandler(std::shared_ptr<storage::BlobStore> blobs,
@@ -191,10 +240,18 @@ queue::BatchHandler EmbedTextsHandler(std::shared_ptr<storage::BlobStore> blobs,
     std::vector<std::string> texts;
     for (const catalog::TextSegment& text : job.texts) texts.push_back(text.text);
     std::vector<embedding::Embedding> embeddings;
-    TRY(model->With(job.model.name, job.model.key, [&](embedding::Embedder& embedder) -> Result<> {
+    bool lacking = false;
+    auto embed = [&](embedding::Embedder& embedder) -> Result<> {
       embeddings = TRY(embedder.EmbedPassages(texts));
       return Ok{};
-    }));
+    };
+    const Result<> embedded = model->With(job.model.name, job.model.key, embed, &lacking);
+    if (lacking) {
+      outcome->release = true;
+      outcome->delay = kGiveBackDelay;
+      return Ok{};
+    }
+    TRY(embedded);
     job.vectors = TRY(blobs->Put(EncodeVectors(embeddings)));
     outcome->result = {{"texts", texts.size()}};
     outcome->follow_ups.push_back(VectorsTask(job));

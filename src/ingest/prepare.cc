@@ -1,8 +1,5 @@
 #include "ingest/prepare.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include "base/log.h"
 
 // The content's hash comes first: a copy, a move that the monitor couldn't explain, or a touched
@@ -14,10 +11,6 @@ namespace msearch::ingest {
 namespace {
 
 using queue::Outcome;
-
-int64_t ModifiedNs(const struct stat& info) {
-  return info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
-}
 
 media::PixelsWanted Wanted(const embedding::ImageInputSpec& spec) {
   using Fit = embedding::ImageInputSpec::Fit;
@@ -33,9 +26,10 @@ media::PixelsWanted Wanted(const embedding::ImageInputSpec& spec) {
 class Preparer {
  public:
   Preparer(std::shared_ptr<storage::BlobStore> blobs, std::shared_ptr<media::Codec> codec,
-           ContentKnown known, PrepareOptions options)
+           std::shared_ptr<MediaAccess> media, ContentKnown known, PrepareOptions options)
       : blobs_(std::move(blobs)),
         codec_(std::move(codec)),
+        media_(std::move(media)),
         known_(std::move(known)),
         options_(options) {}
 
@@ -51,7 +45,7 @@ class Preparer {
       outcome.delay = Milliseconds(250);
       return outcome;
     }
-    Result<> done = Prepare(*job, task.lease().task.priority, &outcome);
+    Result<> done = Prepare(*job, task, &outcome);
     if (!done.ok()) outcome.status = done.error();
     return outcome;
   }
@@ -61,24 +55,13 @@ class Preparer {
   // work for seconds below this mark.
   bool HasRoom() const { return blobs_->bytes() <= blobs_->bytes_max() / 4 * 3; }
 
-  // True when the file isn't what the monitor saw any more.
-  static bool Changed(const Fd& file, const PrepareJob& job) {
-    struct stat info {};
-    return fstat(file.get(), &info) != 0 || static_cast<uint64_t>(info.st_size) != job.size ||
-           ModifiedNs(info) != job.modified_ns;
-  }
-
-  Result<> Prepare(const PrepareJob& job, queue::Priority priority, Outcome* outcome) {
-    auto file = OpenFile(job.AbsolutePath(), O_RDONLY);
-    if (!file.ok()) return file.error();
+  Result<> Prepare(const PrepareJob& job, const queue::TaskContext& task, Outcome* outcome) {
+    const queue::Priority priority = task.lease().task.priority;
+    const auto file = TRY(media_->Find(job, task.stop_token()));
     const Error changing{Code::kUnavailable, job.path + ": still changing"};
-    struct stat info {};
-    if (fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode)) {
-      return Error{Code::kUnsupported, job.path + ": not a regular file"};
-    }
-    auto hash = Sha256File(file->get());
-    if (!hash.ok()) return Error{hash.code(), job.path + ": " + hash.message()};
-    if (Changed(*file, job)) return changing;
+    auto hash = file->Hash();
+    if (!hash.ok()) return hash.error();
+    if (file->Changed()) return changing;
     Parcel parcel;
     parcel.job = job;
     parcel.hash = *hash;
@@ -97,8 +80,9 @@ class Preparer {
       wanted.pixels = Wanted(job.model->image);
       wanted.passage_words_max = job.model->passage_words_max;
     }
-    auto prepared = codec_->Prepare(*file, job.path, wanted);
-    if (Changed(*file, job)) return changing;
+    const Fd& content = *TRY(file->Open());
+    auto prepared = codec_->Prepare(content, job.path, wanted);
+    if (file->Changed()) return changing;
     if (!prepared.ok()) return prepared.error();
     Result<> stored = Store(*prepared, &parcel);
     if (!stored.ok()) {
@@ -126,6 +110,7 @@ class Preparer {
 
   const std::shared_ptr<storage::BlobStore> blobs_;
   const std::shared_ptr<media::Codec> codec_;
+  const std::shared_ptr<MediaAccess> media_;
   const ContentKnown known_;
   const PrepareOptions options_;
 };
@@ -133,10 +118,11 @@ class Preparer {
 }  // namespace
 
 queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
-                                   std::shared_ptr<media::Codec> codec, ContentKnown known,
+                                   std::shared_ptr<media::Codec> codec,
+                                   std::shared_ptr<MediaAccess> media, ContentKnown known,
                                    PrepareOptions options) {
-  auto preparer =
-      std::make_shared<Preparer>(std::move(blobs), std::move(codec), std::move(known), options);
+  auto preparer = std::make_shared<Preparer>(std::move(blobs), std::move(codec), std::move(media),
+                                             std::move(known), options);
   return [preparer](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
     std::vector<Outcome> outcomes;
     for (const auto& task : tasks) {
@@ -145,6 +131,21 @@ queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
       } else {
         outcomes.push_back(preparer->Handle(*task));
       }
+    }
+    return outcomes;
+  };
+}
+
+queue::BatchHandler ReleasedWhile(std::function<bool()> away, queue::BatchHandler handler) {
+  return [away = std::move(away), handler = std::move(handler)](
+             std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+    std::vector<Outcome> outcomes = handler(tasks);
+    for (Outcome& outcome : outcomes) {
+      if (outcome.status.ok() || !IsTransient(outcome.status.code()) || !away()) continue;
+      LOG_WARNING("{}; the task is given back", outcome.status.message());
+      outcome = Outcome();
+      outcome.release = true;
+      outcome.delay = Milliseconds(1000);
     }
     return outcomes;
   };

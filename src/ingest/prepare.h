@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "ingest/media_access.h"
 #include "ingest/pipeline.h"
 #include "media/codec.h"
 #include "queue/worker.h"
@@ -22,7 +23,12 @@ using ContentKnown = std::function<Result<bool>(const Digest& hash, const std::s
 
 // The handler for kind "prepare". Uses `codec` from the calling thread only.
 queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
-                                   std::shared_ptr<media::Codec> codec, ContentKnown known,
+                                   std::shared_ptr<media::Codec> codec,
+                                   std::shared_ptr<MediaAccess> media, ContentKnown known,
                                    PrepareOptions options);
+
+// Gives tasks back, instead of counting an error, whose outcome is one that may pass while `away`
+// says that the machine which files and blobs come from can't be reached.
+queue::BatchHandler ReleasedWhile(std::function<bool()> away, queue::BatchHandler handler);
 
 }  // namespace msearch::ingest

@@ -1,39 +1,25 @@
 #include "ingest/read.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 namespace msearch::ingest {
 namespace {
 
 using queue::Outcome;
 
-// The file, if it is still what was committed; nothing if it has changed or gone since: then the
-// catalog has heard of it, or will.
-Result<std::optional<Fd>> OpenUnchanged(const ReadJob& job) {
-  auto file = OpenFile(job.AbsolutePath(), O_RDONLY);
-  if (!file.ok() && file.code() == Code::kNotFound) return std::optional<Fd>();
-  if (!file.ok()) return file.error();
-  struct stat info {};
-  const bool same = fstat(file->get(), &info) == 0 && S_ISREG(info.st_mode) &&
-                    static_cast<uint64_t>(info.st_size) == job.size &&
-                    info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec == job.modified_ns;
-  if (!same) return std::optional<Fd>();
-  return std::optional<Fd>(std::move(*file));
-}
-
-Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, const Readers& readers,
-                 queue::TaskContext& task, Outcome* outcome) {
+Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, MediaAccess& media,
+                 const Readers& readers, queue::TaskContext& task, Outcome* outcome) {
   const ReadJob job = TRY(ReadJob::FromJson(task.lease().task.payload));
   const auto reader = readers.find(job.reader);
   if (reader == readers.end()) {
     return Error{Code::kUnsupported, "reader " + job.reader + ": not in this worker"};
   }
-  const std::optional<Fd> file = TRY(OpenUnchanged(job));
-  if (!file) {
+  const auto file = media.OpenContent({job.hash, job.AbsolutePath(), job.size, job.modified_ns},
+                                      task.stop_token());
+  if (!file.ok() && file.code() == Code::kNotFound) {
+    // It has changed or gone since: the catalog has heard of it, or will.
     outcome->result = {{"changed", true}};
     return Ok{};
   }
+  if (!file.ok()) return file.error();
   const Findings findings = TRY(reader->second->Read(job, *file, codec, task));
   ReadingParcel parcel{job, TRY(blobs.Put(EncodeFindings(findings)))};
   outcome->result = {{"segments", findings.segments.size()}};
@@ -44,19 +30,21 @@ Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, const Readers& 
 }  // namespace
 
 queue::BatchHandler ReadHandler(std::shared_ptr<storage::BlobStore> blobs,
-                                std::shared_ptr<media::Codec> codec, Readers readers) {
-  return [blobs, codec, readers](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
-    std::vector<Outcome> outcomes;
-    for (const auto& task : tasks) {
-      Outcome& outcome = outcomes.emplace_back();
-      if (task->ShouldStop()) {
-        outcome.release = true;
-        continue;
-      }
-      outcome.status = ReadOne(*blobs, *codec, readers, *task, &outcome);
-    }
-    return outcomes;
-  };
+                                std::shared_ptr<media::Codec> codec, Readers readers,
+                                std::shared_ptr<MediaAccess> media) {
+  return
+      [blobs, codec, media, readers](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+        std::vector<Outcome> outcomes;
+        for (const auto& task : tasks) {
+          Outcome& outcome = outcomes.emplace_back();
+          if (task->ShouldStop()) {
+            outcome.release = true;
+            continue;
+          }
+          outcome.status = ReadOne(*blobs, *codec, *media, readers, *task, &outcome);
+        }
+        return outcomes;
+      };
 }
 
 }  // namespace msearch::ingest

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "ingest/media_access.h"
 #include "ingest/pipeline.h"
 #include "media/codec.h"
 #include "queue/worker.h"
@@ -31,6 +32,7 @@ using Readers = std::map<std::string, std::shared_ptr<Reader>>;  // by ReadJob::
 
 // The handler for kind "read". Uses `codec` from the calling thread only.
 queue::BatchHandler ReadHandler(std::shared_ptr<storage::BlobStore> blobs,
-                                std::shared_ptr<media::Codec> codec, Readers readers);
+                                std::shared_ptr<media::Codec> codec, Readers readers,
+                                std::shared_ptr<MediaAccess> media = LocalMedia());
 
 }  // namespace msearch::ingest

@@ -1,0 +1,133 @@
+#include "compute/controller_link.h"
+
+#include "net/http_client.h"
+
+namespace msearch::compute {
+namespace {
+
+constexpr Milliseconds kShort{15000};
+
+std::string WithoutSlash(std::string url) {
+  while (url.ends_with('/')) url.pop_back();
+  return url;
+}
+
+}  // namespace
+
+struct ControllerLink::Call {
+  std::string method = "GET";
+  std::string path;
+  std::string body;
+  std::string content_type;
+  Milliseconds timeout = kShort;
+  std::stop_token stop;
+};
+
+ControllerLink::ControllerLink(LinkOptions options)
+    : options_({WithoutSlash(std::move(options.controller)), std::move(options.token)}) {}
+
+Result<std::string> ControllerLink::Exchange(const Call& call) {
+  net::HttpRequest request;
+  request.method = call.method;
+  request.url = options_.controller + call.path;
+  if (!options_.token.empty()) request.headers.push_back("Authorization: Bearer " + options_.token);
+  if (!call.content_type.empty()) request.headers.push_back("Content-Type: " + call.content_type);
+  request.body = call.body;
+  request.timeout = call.timeout;
+  request.body_bytes_max = uint64_t{1} << 30;
+  request.keep_alive = true;
+  request.stop = call.stop;
+  auto response = net::Fetch(request);
+  if (!response.ok()) {
+    if (response.code() == Code::kCancelled) return response.error();
+    away_ = true;
+    const Code code = response.code() == Code::kInvalid ? Code::kInvalid : Code::kUnavailable;
+    return Error{code, "controller " + response.message()};
+  }
+  const int status = response->status;
+  if (status == 401) {
+    away_ = true;
+    return Error{Code::kUnavailable,
+                 "controller " + options_.controller + ": access token missing or wrong"};
+  }
+  away_ = false;
+  if (status >= 200 && status < 300) return std::move(response->body);
+  const Json problem = ParseJson(response->body).value_or(Json::object());
+  const auto name = GetString(problem, "code");
+  const Code code = name            ? CodeFromName(*name)
+                    : status >= 500 ? Code::kUnavailable
+                                    : Code::kInvalid;
+  // It answers, but not now.
+  if (status == 503) away_ = code == Code::kUnavailable && !name;
+  return Error{
+      code,
+      GetString(problem, "detail").value_or("controller: HTTP status " + std::to_string(status))};
+}
+
+Result<Json> ControllerLink::GetJson(const std::string& path, Milliseconds timeout,
+                                     std::stop_token stop) {
+  return ParseJson(TRY(Exchange({.path = path, .timeout = timeout, .stop = std::move(stop)})));
+}
+
+Result<std::string> ControllerLink::GetBytes(const std::string& path) {
+  return Exchange({.path = path, .timeout = Milliseconds(60000)});
+}
+
+Result<Json> ControllerLink::PostBytes(const std::string& path, std::string_view bytes) {
+  return ParseJson(TRY(Exchange({.method = "POST",
+                                 .path = path,
+                                 .body = std::string(bytes),
+                                 .content_type = "application/octet-stream",
+                                 .timeout = Milliseconds(60000)})));
+}
+
+Result<Json> ControllerLink::PostJson(const std::string& path, const Json& body) {
+  return ParseJson(TRY(Exchange({.method = "POST",
+                                 .path = path,
+                                 .body = DumpJson(body),
+                                 .content_type = "application/json"})));
+}
+
+Result<> ControllerLink::Delete(const std::string& path) {
+  TRY(Exchange({.method = "DELETE", .path = path}));
+  return Ok{};
+}
+
+Result<> ControllerLink::Download(const std::string& path, const std::string& file,
+                                  uint64_t bytes_max, std::stop_token stop) {
+  net::Download download;
+  download.url = options_.controller + path;
+  download.path = file;
+  download.bytes_max = bytes_max;
+  if (!options_.token.empty()) {
+    download.headers.push_back("Authorization: Bearer " + options_.token);
+  }
+  download.stop = std::move(stop);
+  const Result<> done = net::DownloadFile(download);
+  if (done.ok() || done.code() == Code::kCancelled) return done;
+  // A connection that broke: what came is kept, and the next try goes on from there.
+  if (done.code() == Code::kUnavailable || done.code() == Code::kTimeout) away_ = true;
+  const Code code = done.code() == Code::kPermission || done.code() == Code::kTimeout
+                        ? Code::kUnavailable
+                        : done.code();
+  return Error{code, "controller " + done.message()};
+}
+
+bool ControllerLink::Reachable() {
+  if (!away_) return true;
+  {
+    const std::lock_guard lock(mutex_);
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (now - asked_at_ < std::chrono::seconds(1)) return false;
+    asked_at_ = now;
+  }
+  return GetJson("/api/compute/hello", Milliseconds(5000)).ok();
+}
+
+Result<Json> ControllerLink::Greet() {
+  auto answer = GetJson("/api/compute/hello", Milliseconds(5000));
+  if (answer.ok() || answer.message().find("access token") == std::string::npos) return answer;
+  return Error{Code::kPermission, answer.message() + "; set server.token (MSEARCH_SERVER_TOKEN)"};
+}
+
+}  // namespace msearch::compute
