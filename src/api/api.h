@@ -32,6 +32,10 @@ struct Context {
   std::function<std::optional<search::Engine>()> engine;
   // Pixels of a picture as the active model wants them, decoded in a codec child.
   std::function<Result<std::string>(const Fd& file, const std::string& name)> decode_picture;
+  // A small JPEG of a picture, page or frame, made in a codec child.
+  std::function<Result<std::string>(const Fd& file, const std::string& name,
+                                    std::optional<double> time)>
+      make_thumbnail;
   std::function<Result<std::vector<embedding::PackStatus>>()> models;
   std::string web_directory;  // built page; empty or absent: only the API
   std::string data_directory;

@@ -91,11 +91,32 @@ net::Response Content(const Context& context, const net::Request& request) {
   return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());
 }
 
+// Somebody deleted it, or it was never made: once more, from the file.
+Result<> MakeThumbnail(const Context& context, const catalog::Media& media) {
+  const Error none{Code::kNotFound, "media: has no thumbnail"};
+  const bool seen = media.content.type == "image" || media.content.type == "video" ||
+                    media.content.mime == "application/pdf";
+  if (!seen || !context.make_thumbnail) return none;
+  const Fd file = TRY(OpenContent(context, media));
+  const auto duration = media.content.duration;
+  const auto time = media.content.type == "video" ? std::optional(duration.value_or(0) / 10)
+                                                  : std::optional<double>();
+  const auto jpeg = context.make_thumbnail(file, SanitizeUtf8(media.paths.front().path), time);
+  if (!jpeg.ok() && jpeg.code() == Code::kUnsupported) return none;
+  if (!jpeg.ok()) return jpeg.error();
+  return context.library->thumbnails().Store(media.content.hash, *jpeg);
+}
+
 net::Response Thumbnail(const Context& context, const net::Request& request) {
   auto opened = [&]() -> Result<net::Response> {
     const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
-    auto file = OpenFile(context.library->ThumbnailPath(media.content.hash), O_RDONLY);
-    if (!file.ok()) return Error{Code::kNotFound, "media: has no thumbnail"};
+    const std::string path = context.library->thumbnails().PathOf(media.content.hash);
+    auto file = OpenFile(path, O_RDONLY);
+    if (!file.ok()) {
+      TRY(MakeThumbnail(context, media));
+      file = OpenFile(path, O_RDONLY);
+    }
+    if (!file.ok()) return file.error();
     return FileResponse(std::move(*file), "image/jpeg", media.content.hash.hex() + "-t");
   }();
   return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());

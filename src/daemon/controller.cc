@@ -56,7 +56,9 @@ class Engines {
   std::shared_ptr<std::mutex> embedder_mutex_;
 };
 
-// Decodes uploaded query pictures.
+constexpr uint32_t kThumbnailSide = 320;
+
+// What the controller has to decode for a request: query pictures, thumbnails that were deleted.
 class QueryPictures {
  public:
   QueryPictures(std::shared_ptr<ingest::Library> library, media::CodecLimits limits,
@@ -82,6 +84,16 @@ class QueryPictures {
     media::Prepared prepared = TRY(codec_.Prepare(file, name, options));
     if (prepared.pixels.empty()) return Error{Code::kUnsupported, name + ": not a picture"};
     return std::move(prepared.pixels.front());
+  }
+
+  Result<std::string> Thumbnail(const Fd& file, const std::string& name,
+                                std::optional<double> time) {
+    media::ViewWanted wanted;
+    wanted.side_max = kThumbnailSide;
+    wanted.picture_pixels_max = pixels_max_;
+    wanted.time = time;
+    std::lock_guard lock(mutex_);
+    return media::JpegOf(TRY(codec_.ViewOf(file, name, wanted)));
   }
 
  private:
@@ -171,6 +183,11 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.decode_picture = [pictures = controller->pictures](const Fd& file,
                                                              const std::string& name) {
     return pictures->Decode(file, name);
+  };
+  context.make_thumbnail = [pictures = controller->pictures](const Fd& file,
+                                                             const std::string& name,
+                                                             std::optional<double> time) {
+    return pictures->Thumbnail(file, name, time);
   };
   context.models = [packs] { return packs->List(); };
   context.web_directory = process.layout.web;

@@ -1,8 +1,5 @@
 #include <unistd.h>
 
-#include <filesystem>
-
-#include "base/file.h"
 #include "base/log.h"
 #include "ingest/embed.h"
 #include "ingest/library.h"
@@ -77,12 +74,6 @@ catalog::MediaContent ContentOf(const Parcel& parcel, const media::Prepared& pre
   return content;
 }
 
-Result<> StoreThumbnail(const std::string& path, const std::string& jpeg) {
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  return WriteFileAtomically(path, jpeg);
-}
-
 catalog::Token TokenOf(const queue::Lease& lease) {
   return {lease.token.epoch, lease.token.counter};
 }
@@ -125,7 +116,7 @@ void Library::HandleCommits(std::stop_token stop) {
         embeddings = TRY(DecodeVectors(TRY(blobs_->Get(parcel.vectors))));
       }
       if (!parcel.thumbnail.empty()) {
-        TRY(StoreThumbnail(ThumbnailPath(parcel.hash), TRY(blobs_->Get(parcel.thumbnail))));
+        TRY(thumbnails_.Store(parcel.hash, TRY(blobs_->Get(parcel.thumbnail))));
       }
       pending.commit.content = ContentOf(parcel, prepared, embeddings);
       return Ok{};

@@ -59,6 +59,9 @@ void IndexFollower::Poke() {
 }
 
 bool IndexFollower::CaughtUp() const {
+  // An index file may be ahead of the catalog (a backup was restored); the first look at the log
+  // tells.
+  if (!looked_) return false;
   auto position = catalog_->Position(model_.key);
   return position.ok() && index_->position() >= *position;
 }
@@ -79,6 +82,7 @@ void IndexFollower::Run(std::stop_token stop) {
         changed_at_ = std::chrono::steady_clock::now();
       }
     }
+    if (applied.ok()) looked_ = true;
     if (!applied.ok()) LOG_ERROR("index of {}: {}", model_.name, applied.message());
     SaveIfWorthIt(false);
     std::unique_lock lock(mutex_);

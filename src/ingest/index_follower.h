@@ -1,6 +1,7 @@
 // Keeps one model's vector index in step with the catalog's change log.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -44,6 +45,7 @@ class IndexFollower {
   const catalog::Catalog* const catalog_;
   const std::shared_ptr<index::VectorIndex> index_;
 
+  std::atomic<bool> looked_ = false;  // at the change log, and took what it found
   mutable std::mutex mutex_;
   std::condition_variable_any poked_;
   bool poke_ = true;

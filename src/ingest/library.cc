@@ -43,13 +43,13 @@ Library::Library(std::shared_ptr<catalog::Catalog> catalog, std::shared_ptr<queu
       blobs_(std::move(blobs)),
       options_(std::move(options)),
       builds_(options_.build_directory),
-      readings_(catalog_, queue_, blobs_, options_.readers) {}
+      readings_(catalog_, queue_, blobs_, options_.readers),
+      thumbnails_(options_.thumbnail_directory) {}
 
 Library::~Library() { Stop(); }
 
 Result<> Library::Start() {
   std::filesystem::create_directories(options_.index_directory);
-  std::filesystem::create_directories(options_.thumbnail_directory);
   builds_.Load();
   TRY(GuardAgainstLostQueue());
   TRY(ChooseModel(TRY(catalog_->GetSetting("model.chosen")).value_or(options_.model)));
@@ -209,11 +209,6 @@ std::optional<ActiveIndex> Library::Active() const {
   std::lock_guard lock(model_mutex_);
   if (active_ == nullptr) return std::nullopt;
   return ActiveIndex{active_->model(), active_->index()};
-}
-
-std::string Library::ThumbnailPath(const Digest& hash) const {
-  const std::string hex = hash.hex();
-  return options_.thumbnail_directory + "/" + hex.substr(0, 2) + "/" + hex + ".jpg";
 }
 
 Result<> Library::RequestScan(const catalog::Root& root, bool full, queue::TaskId* id) {

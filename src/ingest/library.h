@@ -21,6 +21,7 @@
 #include "ingest/pipeline.h"
 #include "ingest/readings.h"
 #include "ingest/speed.h"
+#include "ingest/thumbnails.h"
 #include "queue/task_queue.h"
 #include "storage/blob_store.h"
 #include "watch/monitor.h"
@@ -113,7 +114,7 @@ class Library {
   std::optional<ActiveIndex> Active() const;
   // Results that came too late and were refused, since the start.
   uint64_t stale_commits() const { return stale_commits_ + readings_.stale(); }
-  std::string ThumbnailPath(const Digest& hash) const;
+  const Thumbnails& thumbnails() const { return thumbnails_; }
   // Compares index and catalog; the problems found, in words.
   Result<std::vector<std::string>> Verify();
 
@@ -147,6 +148,7 @@ class Library {
 
   Builds builds_;
   Readings readings_;
+  Thumbnails thumbnails_;
 
   mutable std::mutex model_mutex_;
   std::shared_ptr<IndexFollower> active_;

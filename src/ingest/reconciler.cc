@@ -15,7 +15,7 @@ constexpr int64_t kWindow = 4000;  // prepare tasks queued at a time
 constexpr auto kFullPassEvery = std::chrono::seconds(30);
 constexpr auto kStepEvery = std::chrono::seconds(1);
 constexpr auto kTidyEvery = std::chrono::seconds(60);
-constexpr Milliseconds kBlobAgeMax{3600 * 1000};
+constexpr Milliseconds kBlobAgeMax{3600 * 1000};  // and of a thumbnail without a content
 // How long a file may be gone from one root before it shows up in another without being embedded
 // again.
 constexpr Milliseconds kOrphanAge{600 * 1000};
@@ -91,6 +91,9 @@ void Library::Reconcile(std::stop_token stop) {
       (void)blobs_->RemoveOlderThan(kBlobAgeMax);
       auto purged = catalog_->PurgeOrphans(kOrphanAge);
       if (!purged.ok()) done = purged.error();
+      auto swept = thumbnails_.Sweep(
+          [this](const Digest& hash) { return catalog_->HasContent(hash, "", ""); }, kBlobAgeMax);
+      if (!swept.ok()) done = swept.error();
     }
     if (done.ok()) done = readings_.Step(EmbedsWith());
     SwitchModelIfReady();

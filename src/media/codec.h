@@ -110,6 +110,9 @@ struct View {
   std::string rgb;  // 8-bit sRGB, upright, rows without padding
 };
 
+// Encodes; the pixels are trusted by then. kInvalid for an empty view.
+Result<std::string> JpegOf(const View& view);
+
 // A stretch of sound, all channels mixed.
 struct SamplesWanted {
   double start = 0;     // seconds

@@ -4,8 +4,10 @@
 // Needs the one above.
 #include <jpeglib.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "media/codec.h"
 #include "media/encode.h"
 
 namespace msearch::media {
@@ -89,6 +91,16 @@ Result<std::string> EncodeJpeg(const Raster& raster, const JpegOptions& options)
   Writer writer;
   if (!writer.Encode(raster, options)) return Error{Code::kInternal, "JPEG: encoding failed"};
   return std::string(reinterpret_cast<const char*>(writer.bytes), writer.size);
+}
+
+Result<std::string> JpegOf(const View& view) {
+  const size_t pixels = size_t{view.width} * view.height;
+  if (pixels == 0 || view.rgb.size() != pixels * 3) return Error{Code::kInvalid, "view: empty"};
+  Raster raster(view.width, view.height);
+  for (size_t i = 0; i < pixels; ++i) {
+    std::copy_n(view.rgb.data() + i * 3, 3, reinterpret_cast<char*>(raster.rgbx.data()) + i * 4);
+  }
+  return EncodeJpeg(raster);
 }
 
 }  // namespace msearch::media
