@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "storage/checksum.h"
 
 // A blob is one file, named by 16 random bytes: its id. The file system's cache makes this memory
 // in practice, since a blob lives for a second or so. Its checksum is the first 8 bytes, so that a
@@ -109,21 +110,6 @@ class FileBlobStore final : public BlobStore {
   }
 
  private:
-  // FNV-1a over 8 bytes at a time: guards against torn files, not against attackers.
-  static uint64_t Checksum(std::string_view bytes) {
-    uint64_t sum = 0xcbf29ce484222325 ^ bytes.size();
-    size_t i = 0;
-    for (; i + 8 <= bytes.size(); i += 8) {
-      uint64_t word = 0;
-      bytes.copy(reinterpret_cast<char*>(&word), 8, i);
-      sum = (sum ^ word) * 0x100000001b3;
-      sum ^= sum >> 29;
-    }
-    for (; i < bytes.size(); ++i) {
-      sum = (sum ^ static_cast<unsigned char>(bytes[i])) * 0x100000001b3;
-    }
-    return sum;
-  }
   // The iterator throws from its increment unless told not to.
   template <typename Each>
   Result<> ForEachFile(Each&& each) const {
