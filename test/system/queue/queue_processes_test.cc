@@ -1,6 +1,6 @@
-// The embedded queue between real processes that are killed and stopped at bad moments. What a
-// task does here, its effect, is a follow-up in the queue "effects", so the queue itself tells how
-// often it was done.
+// The queue between real processes that are killed and stopped at bad moments, with each back end.
+// What a task does here, its effect, is a follow-up in the queue "effects", so the queue itself
+// tells how often it was done.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,8 +18,10 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "queue/redis_queue.h"
 #include "queue/worker.h"
 #include "support/program.h"
+#include "support/redis_server.h"
 
 namespace msearch::queue {
 namespace {
@@ -29,11 +31,22 @@ using test::Program;
 constexpr Milliseconds kForever{3'600'000};
 constexpr int kSkipped = 77;
 
-std::unique_ptr<TaskQueue> OpenQueue(const std::string& path) {
-  EmbeddedOptions options;
-  options.path = path;
-  options.look_every = kForever;  // so that a lost wake can't hide
-  auto queue = OpenEmbeddedQueue(options);
+// A path is the embedded queue there; "PATH@PORT" the one in the Redis server on that port, for
+// whose tests files beside PATH may be used.
+std::unique_ptr<TaskQueue> OpenQueue(const std::string& place) {
+  const size_t at = place.find('@');
+  Result<std::unique_ptr<TaskQueue>> queue = Error{};
+  if (at == std::string::npos) {
+    EmbeddedOptions options;
+    options.path = place;
+    options.look_every = kForever;  // so that a lost wake can't hide
+    queue = OpenEmbeddedQueue(options);
+  } else {
+    RedisQueueOptions options;
+    options.server.port = std::stoi(place.substr(at + 1));
+    options.look_every = kForever;
+    queue = OpenRedisQueue(options);
+  }
   if (!queue.ok()) {
     std::fprintf(stderr, "%s\n", queue.message().c_str());
     _exit(1);
@@ -181,8 +194,17 @@ int RunRole(const std::string& role, const std::string& path, const std::string&
 
 // --- The tests
 
-class QueueProcesses : public testing::Test {
+class QueueProcesses : public testing::TestWithParam<std::string> {
  protected:
+  void SetUp() override {
+    if (GetParam() == "redis") {
+      if (!test::RedisServer::Available()) GTEST_SKIP() << "no redis-server";
+      server_ = std::make_unique<test::RedisServer>();
+      path_ += "@" + std::to_string(server_->port());
+    }
+    queue_ = OpenQueue(path_);
+  }
+
   Program Start(const std::string& role, const std::string& name) {
     return Program({"role", role, path_, name});
   }
@@ -216,11 +238,15 @@ class QueueProcesses : public testing::Test {
   }
 
   TemporaryDirectory directory_;
+  std::unique_ptr<test::RedisServer> server_;
   std::string path_ = directory_.path() + "/queue.db";
-  std::unique_ptr<TaskQueue> queue_ = OpenQueue(path_);
+  std::unique_ptr<TaskQueue> queue_;
 };
 
-TEST_F(QueueProcesses, KilledWorkersLoseNothingAndDoNothingTwice) {
+INSTANTIATE_TEST_SUITE_P(BackEnds, QueueProcesses, testing::Values("embedded", "redis"),
+                         [](const auto& name) { return name.param; });
+
+TEST_P(QueueProcesses, KilledWorkersLoseNothingAndDoNothingTwice) {
   std::vector<Program> workers;
   for (int i = 0; i < 3; ++i) workers.push_back(Start("work", "worker-" + std::to_string(i)));
   std::mt19937 random(7);
@@ -238,7 +264,7 @@ TEST_F(QueueProcesses, KilledWorkersLoseNothingAndDoNothingTwice) {
   ExpectDoneOnce(ids);
 }
 
-TEST_F(QueueProcesses, WhatWasAcceptedSurvivesItsProducer) {
+TEST_P(QueueProcesses, WhatWasAcceptedSurvivesItsProducer) {
   std::set<TaskId> accepted;
   for (int round = 0; round < 8; ++round) {
     const std::string name = "producer-" + std::to_string(round);
@@ -259,7 +285,7 @@ TEST_F(QueueProcesses, WhatWasAcceptedSurvivesItsProducer) {
   EXPECT_LE(*queue_->Count({}), static_cast<int64_t>(accepted.size()) + 8);
 }
 
-TEST_F(QueueProcesses, WorkerStoppedBeyondItsLeaseChangesNothing) {
+TEST_P(QueueProcesses, WorkerStoppedBeyondItsLeaseChangesNothing) {
   Program sleeper = Start("oversleep", "sleeper");
   const TaskId id = Enqueue(1)[0];
   siginfo_t info{};
@@ -280,7 +306,7 @@ TEST_F(QueueProcesses, WorkerStoppedBeyondItsLeaseChangesNothing) {
   ExpectDoneOnce({id});
 }
 
-TEST_F(QueueProcesses, TwoWorkersRaceWithoutTakingATaskTwice) {
+TEST_P(QueueProcesses, TwoWorkersRaceWithoutTakingATaskTwice) {
   Program first = Start("loop", "first");
   Program second = Start("loop", "second");
   const std::vector<TaskId> ids = Enqueue(2000);
@@ -293,7 +319,7 @@ TEST_F(QueueProcesses, TwoWorkersRaceWithoutTakingATaskTwice) {
   EXPECT_TRUE(queue_->Workers()->empty());
 }
 
-TEST_F(QueueProcesses, ProcessesWakeEachOther) {
+TEST_P(QueueProcesses, ProcessesWakeEachOther) {
   const Program worker = Start("work", "worker");
   // One at a time, so that the worker waits before each and this process after each.
   for (int i = 0; i < 50; ++i) {
@@ -301,7 +327,7 @@ TEST_F(QueueProcesses, ProcessesWakeEachOther) {
   }
 }
 
-TEST_F(QueueProcesses, FullDiskIsSaidAndLosesNothing) {
+TEST(EmbeddedQueueProcesses, FullDiskIsSaidAndLosesNothing) {
   const TemporaryDirectory mount_point;
   Program program({"role", "fill", mount_point.path(), ""});
   const int status = program.Wait();

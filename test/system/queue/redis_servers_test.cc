@@ -1,0 +1,568 @@
+// The queue in real Redis servers to which things happen: restarts, flushes, fail-overs, a cluster,
+// wrong configuration.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+#include "base/file.h"
+#include "base/strings.h"
+#include "queue/redis_queue.h"
+#include "queue/worker.h"
+#include "support/redis_server.h"
+
+namespace msearch::queue {
+namespace {
+
+using std::chrono::steady_clock;
+using test::RedisServer;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr Milliseconds kForever{3'600'000};
+constexpr Milliseconds kDeadline{60000};  // of polling
+
+NewTask MakeTask(const std::string& kind = "work") {
+  NewTask task;
+  task.queue = "tasks";
+  task.kind = kind;
+  return task;
+}
+
+LeaseRequest Request(size_t count = 1, Milliseconds wait_max = Milliseconds(0)) {
+  LeaseRequest request;
+  request.worker = "worker-1";
+  request.queues = {"tasks"};
+  request.count_max = count;
+  request.wait_max = wait_max;
+  return request;
+}
+
+RedisQueueOptions OptionsFor(const RedisServer& server) {
+  RedisQueueOptions options;
+  options.server.port = server.port();
+  return options;
+}
+
+std::unique_ptr<TaskQueue> Open(const RedisQueueOptions& options) {
+  auto queue = OpenRedisQueue(options);
+  EXPECT_TRUE(queue.ok()) << queue.message();
+  return queue.ok() ? *std::move(queue) : nullptr;
+}
+
+Result<> Finish(TaskQueue& queue, const Lease& lease) {
+  const Completion completion{lease, Json::object(), {}};
+  auto answers = queue.Complete(std::span(&completion, 1));
+  if (!answers.ok()) return answers.error();
+  return (*answers)[0];
+}
+
+bool Eventually(const std::function<bool()>& condition) {
+  const auto deadline = steady_clock::now() + kDeadline;
+  while (!condition()) {
+    if (steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(Milliseconds(5));
+  }
+  return true;
+}
+
+// A worker as the program has it, that counts how often it did what.
+class Worker {
+ public:
+  explicit Worker(std::shared_ptr<TaskQueue> queue, const std::string& name = "worker")
+      : queue_(std::move(queue)) {
+    options_.info.id = "host:1:" + name + ":0";
+    options_.queues = {"tasks"};
+    options_.batch_max = 5;
+    options_.handlers["work"] = [this](std::span<const std::unique_ptr<TaskContext>> tasks) {
+      const std::lock_guard lock(mutex_);
+      for (const auto& task : tasks) ++done_[task->lease().task.id];
+      return std::vector<Outcome>(tasks.size());
+    };
+    thread_ = std::jthread(
+        [this](const std::stop_token& stop) { RunWorker(*queue_, options_, stop, kForever); });
+  }
+  std::map<TaskId, int> done() {
+    const std::lock_guard lock(mutex_);
+    return done_;
+  }
+
+ private:
+  std::shared_ptr<TaskQueue> queue_;
+  WorkerOptions options_;
+  std::mutex mutex_;
+  std::map<TaskId, int> done_;  // by mutex_
+  std::jthread thread_;
+};
+
+class RedisServers : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server";
+    signal(SIGPIPE, SIG_IGN);
+  }
+};
+
+TEST_F(RedisServers, KeysAreThoseThatAreDocumented) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  NewTask task = MakeTask();
+  task.payload = {{"path", "/photos/giraffe.jpg"}};
+  task.priority = Priority::kHigh;
+  const TaskId id = *queue->Enqueue(task);
+  const std::string key = "task:" + id;
+  EXPECT_EQ(server.Call({"LRANGE", "queue:tasks:pending", "0", "-1"}), id + "\n");
+  EXPECT_EQ(server.Call({"LRANGE", "queue:tasks:priority:high", "0", "-1"}), id + "\n");
+  EXPECT_EQ(server.Call({"HGET", key + ":status", "status"}), "queued");
+  EXPECT_EQ(server.Call({"OBJECT", "ENCODING", key + ":status"}), "listpack");
+  const auto leases = queue->TakeLeases(Request());
+  EXPECT_EQ(server.Call({"LLEN", "queue:tasks:pending"}), "0");
+  EXPECT_EQ(server.Call({"SMEMBERS", "queue:tasks:processing"}), id + "\n");
+  ASSERT_TRUE(queue->SetProgress((*leases)[0], {0.5, "half", ""}).ok());
+  EXPECT_THAT(server.Call({"GET", key + ":progress"}), HasSubstr("0.5"));
+  EXPECT_NE(server.Call({"TTL", key + ":progress"}), "-1");
+  ASSERT_TRUE(Finish(*queue, (*leases)[0]).ok());
+  EXPECT_EQ(server.Call({"SCARD", "queue:tasks:processing"}), "0");
+  EXPECT_EQ(server.Call({"LRANGE", "queue:tasks:completed", "0", "-1"}), id + "\n");
+  EXPECT_EQ(server.Call({"HGET", key + ":status", "status"}), "finished");
+  EXPECT_EQ(server.Call({"GET", key + ":result"}), "{}");
+  EXPECT_NE(server.Call({"TTL", key + ":result"}), "-1");
+  const TaskId bad = *queue->Enqueue(MakeTask());
+  ASSERT_TRUE(
+      queue->Fail({queue->TakeLeases(Request())->at(0), {Code::kCorrupt, "it: broke"}}).ok());
+  EXPECT_EQ(server.Call({"LRANGE", "queue:tasks:failed", "0", "-1"}), bad + "\n");
+
+  WorkerInfo info;
+  info.id = "host:17:controller:1:commit";
+  info.role = "controller";
+  ASSERT_TRUE(queue->Heartbeat(info, Milliseconds(5000)).ok());
+  info.id = "host:18:task_worker:1";
+  info.role = "task_worker";
+  ASSERT_TRUE(queue->Heartbeat(info, Milliseconds(5000)).ok());
+  EXPECT_EQ(server.Call({"HGET", "process:main:status", "role"}), "controller");
+  EXPECT_EQ(server.Call({"GET", "heartbeat:main"}), "host:17:controller:1:commit");
+  EXPECT_EQ(server.Call({"EXISTS", "heartbeat:task_worker:host:18:1"}), "1");
+  EXPECT_NE(server.Call({"TTL", "heartbeat:main"}), "-1");
+  // A second controller doesn't take the first one's place.
+  info.id = "other:19:controller:0";
+  ASSERT_TRUE(queue->Heartbeat(info, Milliseconds(5000)).ok());
+  EXPECT_EQ(server.Call({"GET", "heartbeat:main"}), "host:17:controller:1:commit");
+  EXPECT_THAT(*queue->Workers(), SizeIs(3));
+}
+
+TEST_F(RedisServers, FlushedFunctionsComeBack) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const TaskId id = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(server.Call({"FUNCTION", "FLUSH"}), "OK");
+  EXPECT_EQ(server.Call({"SCRIPT", "FLUSH"}), "OK");
+  const auto leases = queue->TakeLeases(Request());
+  ASSERT_TRUE(leases.ok()) << leases.message();
+  ASSERT_THAT(*leases, SizeIs(1));
+  EXPECT_EQ((*leases)[0].task.id, id);
+}
+
+TEST_F(RedisServers, FlushedDataIsAnotherStateAndWorkGoesOn) {
+  RedisServer server;
+  const std::shared_ptr<TaskQueue> queue = Open(OptionsFor(server));
+  const std::string before = *queue->StateId();
+  Worker worker(queue);
+  ASSERT_TRUE(Eventually([&] { return queue->Workers()->size() == 1; }));
+  EXPECT_EQ(server.Call({"FLUSHALL"}), "OK");
+  EXPECT_NE(*queue->StateId(), before);
+  ASSERT_TRUE(queue->RaiseEpoch(2).ok());
+  const TaskId id = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Await(id, kDeadline, {})->status, Status::kFinished);
+}
+
+TEST_F(RedisServers, ThousandTasksSurviveARestartEachDoneOnce) {
+  RedisServer server({"--appendonly", "yes", "--appendfsync", "always"});
+  const std::shared_ptr<TaskQueue> queue = Open(OptionsFor(server));
+  const std::vector<NewTask> tasks(1000, MakeTask());
+  const auto ids = queue->Enqueue(tasks);
+  ASSERT_TRUE(ids.ok());
+  Worker first(queue, "first");
+  Worker second(queue, "second");
+  ASSERT_TRUE(Eventually([&] { return first.done().size() + second.done().size() > 50; }));
+  server.Kill();
+  server.Restart();
+  ASSERT_TRUE(Eventually([&] {
+    const auto stats = queue->Stats();
+    return stats.ok() && stats->at(0).finished == 1000;
+  }));
+  for (const TaskId& id : *ids) {
+    const auto events = queue->Events(id);
+    ASSERT_TRUE(events.ok());
+    EXPECT_EQ(std::count_if(events->begin(), events->end(),
+                            [](const TaskEvent& event) { return event.what == "finished"; }),
+              1);
+  }
+  // No answer to a completion that had been stored: its worker is told that it is stale, not to
+  // do it again. One under way when the connection broke may be done again by contract; here all
+  // leases outlive the restart.
+  for (const auto& [id, times] : first.done()) EXPECT_EQ(times + second.done()[id], 1) << id;
+}
+
+TEST_F(RedisServers, CallsFailSoonWhileTheServerIsAwayAndSucceedWhenItIsBack) {
+  RedisServer server({"--appendonly", "yes"});
+  RedisQueueOptions options = OptionsFor(server);
+  options.server.command_timeout = Milliseconds(500);
+  const auto queue = Open(options);
+  server.Kill();
+  const auto refused = queue->Enqueue(MakeTask());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.code(), Code::kUnavailable);
+  EXPECT_EQ(queue->TakeLeases(Request(1, kForever)).code(), Code::kUnavailable);
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kUnavailable);
+  server.Restart();
+  EXPECT_TRUE(Eventually([&] { return queue->Enqueue(MakeTask()).ok(); }));
+  // One that hangs is away as well.
+  server.Signal(SIGSTOP);
+  const auto hung = queue->Enqueue(MakeTask());
+  server.Signal(SIGCONT);
+  ASSERT_FALSE(hung.ok());
+  EXPECT_EQ(hung.code(), Code::kUnavailable);
+  EXPECT_TRUE(Eventually([&] { return queue->Enqueue(MakeTask()).ok(); }));
+}
+
+TEST_F(RedisServers, WaitingWorkerNoticesThatItsServerRestarted) {
+  RedisServer server({"--appendonly", "yes"});
+  const std::shared_ptr<TaskQueue> queue = Open(OptionsFor(server));
+  Worker worker(queue);
+  ASSERT_TRUE(Eventually([&] { return queue->Workers()->size() == 1; }));
+  server.Kill();
+  server.Restart();
+  Result<TaskId> id = queue->Enqueue(MakeTask());
+  ASSERT_TRUE(Eventually([&] {
+    if (!id.ok()) id = queue->Enqueue(MakeTask());
+    return id.ok();
+  }));
+  EXPECT_TRUE(Eventually([&] { return worker.done().contains(*id); }));
+}
+
+TEST_F(RedisServers, ServerThatMayEvictTasksIsRefused) {
+  RedisServer server({"--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"});
+  const auto queue = OpenRedisQueue(OptionsFor(server));
+  ASSERT_FALSE(queue.ok());
+  EXPECT_EQ(queue.code(), Code::kInvalid);
+  EXPECT_THAT(queue.message(), HasSubstr("maxmemory-policy"));
+  server.Call({"CONFIG", "SET", "maxmemory", "0"});
+  EXPECT_TRUE(OpenRedisQueue(OptionsFor(server)).ok());
+}
+
+TEST_F(RedisServers, FullServerTakesNoTasksButLetsThemEnd) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const TaskId id = *queue->Enqueue(MakeTask());
+  server.Call({"CONFIG", "SET", "maxmemory", "1"});
+  EXPECT_EQ(queue->Enqueue(MakeTask()).code(), Code::kExhausted);
+  const auto leases = queue->TakeLeases(Request());
+  ASSERT_TRUE(leases.ok()) << leases.message();
+  EXPECT_TRUE(Finish(*queue, leases->at(0)).ok());
+  EXPECT_EQ(queue->Get(id)->status, Status::kFinished);
+}
+
+TEST_F(RedisServers, HealthTellsOfPersistenceAndClock) {
+  RedisServer server;
+  const auto redis = storage::Redis::Make(OptionsFor(server).server);
+  const auto health = CheckRedis(**redis);
+  ASSERT_TRUE(health.ok());
+  EXPECT_THAT(health->faults, IsEmpty());
+  ASSERT_THAT(health->warnings, SizeIs(1));
+  EXPECT_THAT(health->warnings[0], HasSubstr("appendonly"));
+  EXPECT_LT(std::abs(health->clock_ahead_ms), 60000);
+  server.Call({"CONFIG", "SET", "appendonly", "yes"});
+  EXPECT_THAT(CheckRedis(**redis)->warnings, IsEmpty());
+}
+
+TEST_F(RedisServers, UsersAndPasswordsAreChecked) {
+  RedisServer server({"--requirepass", "secret"});
+  RedisQueueOptions options = OptionsFor(server);
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kPermission);
+  options.server.password = "wrong";
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kPermission);
+  options.server.password = "secret";
+  EXPECT_TRUE(OpenRedisQueue(options).ok());
+}
+
+TEST_F(RedisServers, DatabaseNumberKeepsSystemsApart) {
+  RedisServer server;
+  RedisQueueOptions options = OptionsFor(server);
+  const auto first = Open(options);
+  options.server.db = 3;
+  const auto second = Open(options);
+  ASSERT_TRUE(first->Enqueue(MakeTask()).ok());
+  EXPECT_THAT(*second->TakeLeases(Request()), IsEmpty());
+  EXPECT_NE(*first->StateId(), *second->StateId());
+}
+
+TEST_F(RedisServers, TlsWithUserAndPassword) {
+  const TemporaryDirectory keys;
+  const std::string at = keys.path() + "/";
+  const std::string make =
+      "cd " + at +
+      " && openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2"
+      " -subj /CN=test-authority >/dev/null 2>&1 &&"
+      " openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost"
+      " >/dev/null 2>&1 && printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > ext &&"
+      " openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2"
+      " -extfile ext -out server.crt >/dev/null 2>&1";
+  ASSERT_EQ(std::system(make.c_str()), 0);
+  RedisServer server({"--port",
+                      "0",
+                      "--tls-port",
+                      "%PORT%",
+                      "--tls-cert-file",
+                      at + "server.crt",
+                      "--tls-key-file",
+                      at + "server.key",
+                      "--tls-ca-cert-file",
+                      at + "ca.crt",
+                      "--tls-auth-clients",
+                      "no",
+                      "--user",
+                      "default",
+                      "off",
+                      "--user",
+                      "worker",
+                      "on",
+                      ">secret",
+                      "~*",
+                      "&*",
+                      "+@all"});
+  RedisQueueOptions options = OptionsFor(server);
+  options.server.tls = true;
+  options.server.ca_file = at + "ca.crt";
+  options.server.user = "worker";
+  options.server.password = "secret";
+  const std::shared_ptr<TaskQueue> queue = Open(options);
+  ASSERT_NE(queue, nullptr);
+  Worker worker(queue);
+  for (int i = 0; i < 20; ++i) {
+    const auto id = queue->Enqueue(MakeTask());
+    ASSERT_TRUE(id.ok()) << id.message();
+    EXPECT_EQ(queue->Await(*id, kDeadline, {})->status, Status::kFinished);
+  }
+  NewTask large = MakeTask();
+  large.payload = {{"text", std::string(200000, 'x')}};
+  EXPECT_EQ(queue->Await(*queue->Enqueue(large), kDeadline, {})->payload, large.payload);
+
+  options.server.ca_file = "";  // the system doesn't know our authority
+  const auto distrusted = OpenRedisQueue(options);
+  ASSERT_FALSE(distrusted.ok());
+  EXPECT_THAT(distrusted.message(), HasSubstr("certificate"));
+  options.server.ca_file = at + "ca.crt";
+  options.server.user = "default";
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kPermission);
+}
+
+TEST_F(RedisServers, SentinelsNameTheMasterBeforeAndAfterAFailOver) {
+  auto master = std::make_unique<RedisServer>();
+  RedisServer replica({"--replicaof", "127.0.0.1 " + std::to_string(master->port())});
+  ASSERT_TRUE(Eventually([&] {
+    return replica.Call({"INFO", "replication"}).find("master_link_status:up") != std::string::npos;
+  }));
+  RedisServer sentinel(
+      {"sentinel", "sentinel monitor mymaster 127.0.0.1 " + std::to_string(master->port()) + " 1",
+       "sentinel down-after-milliseconds mymaster 500", "sentinel failover-timeout mymaster 3000"});
+  ASSERT_TRUE(Eventually([&] {
+    return sentinel.Call({"SENTINEL", "replicas", "mymaster"})
+               .find(std::to_string(replica.port())) != std::string::npos;
+  }));
+  RedisQueueOptions options;
+  options.server.host = "";
+  options.server.sentinels = "127.0.0.1:" + std::to_string(sentinel.port());
+  const std::shared_ptr<TaskQueue> queue = Open(options);
+  ASSERT_NE(queue, nullptr);
+  const TaskId before = *queue->Enqueue(MakeTask());
+  const std::string state = *queue->StateId();
+  ASSERT_TRUE(Eventually([&] {
+    return replica.Call({"EXISTS", "task:" + before + ":status"}) == "1";
+  }));
+  master->Kill();
+  Worker worker(queue);
+  ASSERT_TRUE(Eventually([&] {
+    const auto task = queue->Get(before);
+    return task.ok() && task->status == Status::kFinished;
+  }));
+  EXPECT_EQ(*queue->StateId(), state);
+}
+
+TEST_F(RedisServers, ClusterKeepsTheQueueInOneSlotAndIsFollowedWhenItMoves) {
+  std::vector<std::unique_ptr<RedisServer>> nodes;
+  for (int i = 0; i < 3; ++i) {
+    nodes.push_back(std::make_unique<RedisServer>(std::vector<std::string>{
+        "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port",
+        std::to_string(test::FreePort()), "--cluster-config-file", "nodes.conf"}));
+  }
+  std::string addresses;
+  std::string hosts;
+  for (const auto& node : nodes) {
+    addresses += " 127.0.0.1:" + std::to_string(node->port());
+    hosts += (hosts.empty() ? "127.0.0.1:" : ",127.0.0.1:") + std::to_string(node->port());
+  }
+  const std::string create =
+      "redis-cli --cluster create" + addresses + " --cluster-yes >/dev/null 2>&1";
+  ASSERT_EQ(std::system(create.c_str()), 0);
+  for (const auto& node : nodes) {
+    ASSERT_TRUE(Eventually([&] {
+      return node->Call({"CLUSTER", "INFO"}).find("cluster_state:ok") != std::string::npos;
+    }));
+  }
+  RedisQueueOptions options;
+  options.server.host = hosts;
+  options.prefix = "{msearch}:";
+  const std::shared_ptr<TaskQueue> queue = Open(options);
+  ASSERT_NE(queue, nullptr);
+  std::vector<TaskId> ids;
+  for (int i = 0; i < 20; ++i) ids.push_back(*queue->Enqueue(MakeTask()));
+
+  const std::string slot = nodes[0]->Call({"CLUSTER", "KEYSLOT", "{msearch}:queue:meta"});
+  const auto owns = [&](const RedisServer& node) {
+    return node.Call({"EXISTS", "{msearch}:queue:meta"}) == "1";
+  };
+  const auto from =
+      std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return owns(*n); });
+  ASSERT_NE(from, nodes.end());
+  RedisServer& target = from == nodes.begin() ? *nodes[1] : *nodes[0];
+  const std::string from_id = (*from)->Call({"CLUSTER", "MYID"});
+  const std::string to_id = target.Call({"CLUSTER", "MYID"});
+
+  Worker worker(queue);
+  // As `redis-cli --cluster reshard` does it, while work goes on.
+  target.Call({"CLUSTER", "SETSLOT", slot, "IMPORTING", from_id});
+  (*from)->Call({"CLUSTER", "SETSLOT", slot, "MIGRATING", to_id});
+  while (true) {
+    const std::string keys = (*from)->Call({"CLUSTER", "GETKEYSINSLOT", slot, "100"});
+    if (keys.empty()) break;
+    std::vector<std::string> migrate{"MIGRATE", "127.0.0.1", std::to_string(target.port()), "", "0",
+                                     "5000",    "KEYS"};
+    for (const std::string_view key : Split(keys, '\n')) {
+      if (!key.empty()) migrate.emplace_back(key);
+    }
+    (*from)->Call(migrate);
+  }
+  for (const auto& node : nodes) node->Call({"CLUSTER", "SETSLOT", slot, "NODE", to_id});
+  ASSERT_TRUE(Eventually([&] { return owns(target); }));
+  Result<TaskId> last = queue->Enqueue(MakeTask());
+  ASSERT_TRUE(Eventually([&] {
+    if (!last.ok()) last = queue->Enqueue(MakeTask());
+    return last.ok();
+  }));
+  ids.push_back(*last);
+  for (const TaskId& id : ids) {
+    EXPECT_TRUE(Eventually([&] {
+      const auto task = queue->Get(id);
+      return task.ok() && task->status == Status::kFinished;
+    })) << id;
+  }
+}
+
+TEST_F(RedisServers, PoisonTaskStopsAfterTwoCrashes) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  NewTask task = MakeTask();
+  task.retry.backoff_first = Milliseconds(1);
+  const TaskId id = *queue->Enqueue(task);
+  int attempts = 0;
+  while (queue->Get(id)->status == Status::kQueued) {
+    const auto leases = queue->TakeLeases(Request(1, kDeadline));
+    ASSERT_THAT(*leases, SizeIs(1));
+    ASSERT_TRUE(queue->Fail({(*leases)[0], {Code::kCrashed, "codec child: died"}}).ok());
+    ++attempts;
+  }
+  EXPECT_EQ(attempts, 2);
+  EXPECT_EQ(queue->Get(id)->reason, "quarantined");
+}
+
+TEST_F(RedisServers, TaskLongerThanItsLeaseIsNotRunTwiceWhileItsWorkerLives) {
+  RedisServer server;
+  const std::shared_ptr<TaskQueue> queue = Open(OptionsFor(server));
+  std::atomic<int> runs{0};
+  std::atomic<bool> done{false};
+  WorkerOptions options;
+  options.info.id = "host:1:worker:0";
+  options.queues = {"tasks"};
+  options.lease_duration = Milliseconds(150);
+  options.handlers["work"] = [&](std::span<const std::unique_ptr<TaskContext>> tasks) {
+    ++runs;
+    while (!done) std::this_thread::sleep_for(Milliseconds(5));
+    return std::vector<Outcome>(tasks.size());
+  };
+  std::jthread worker(
+      [&](const std::stop_token& stop) { RunWorker(*queue, options, stop, kForever); });
+  const TaskId id = *queue->Enqueue(MakeTask());
+  ASSERT_TRUE(Eventually([&] { return runs == 1; }));
+  const UnixMs first = *queue->Get(id)->lease_until;
+  // Beyond several lengths of its lease, while another asks for it all the time.
+  while (*queue->Get(id)->lease_until < first + 1000) {
+    const auto leases = queue->TakeLeases(Request(1, Milliseconds(20)));
+    ASSERT_TRUE(leases.ok());
+    ASSERT_THAT(*leases, IsEmpty());
+    ASSERT_EQ(queue->Get(id)->status, Status::kStarted);
+  }
+  done = true;
+  EXPECT_EQ(queue->Await(id, kDeadline, {})->status, Status::kFinished);
+  EXPECT_EQ(runs, 1);
+}
+
+TEST_F(RedisServers, LongQueuesKeepTheirOrderAndCountsWhenTasksLeaveOutOfTurn) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const std::vector<NewTask> many(5000, MakeTask());
+  const auto ids = *queue->Enqueue(many);
+  for (const size_t place : {0U, 2400U, 2500U, 4999U}) {
+    ASSERT_TRUE(queue->Cancel(ids[place]).ok());
+  }
+  ASSERT_TRUE(queue->Retry(ids[2500]).ok());
+  NewTask urgent = MakeTask();
+  urgent.priority = Priority::kHigh;
+  const TaskId first = *queue->Enqueue(urgent);
+  EXPECT_EQ(queue->TakeLeases(Request())->at(0).task.id, first);
+  EXPECT_EQ(queue->TakeLeases(Request())->at(0).task.id, ids[2500]);
+  const auto queued = [&] { return queue->Stats()->at(0).queued; };
+  EXPECT_EQ(queued(), 4996);
+  size_t at = 1;
+  while (true) {
+    const auto leases = queue->TakeLeases(Request(300));
+    ASSERT_TRUE(leases.ok());
+    if (leases->empty()) break;
+    for (const Lease& lease : *leases) {
+      while (at == 2400 || at == 2500) ++at;
+      ASSERT_EQ(lease.task.id, ids[at++]);
+    }
+  }
+  EXPECT_EQ(at, 4999U);
+  EXPECT_EQ(queued(), 0);
+  EXPECT_EQ(server.Call({"LLEN", "queue:tasks:pending"}), "0");
+  EXPECT_EQ(server.Call({"HGET", "queue:tasks:stats", "ghosts_ready"}), "0");
+}
+
+// What a person sees in `INFO commandstats`, in calls.
+int64_t Calls(const RedisServer& server) {
+  const std::string info = server.Call({"INFO", "stats"});
+  const std::string key = "total_commands_processed:";
+  return std::stoll(info.substr(info.find(key) + key.size()));
+}
+
+TEST_F(RedisServers, WorkerThatAsksEverySecondAsksTheServerOnce) {
+  RedisServer server;
+  RedisQueueOptions options = OptionsFor(server);
+  options.look_every = kForever;
+  const auto queue = Open(options);
+  EXPECT_THAT(*queue->TakeLeases(Request(1, Milliseconds(1))), IsEmpty());
+  const int64_t before = Calls(server);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_THAT(*queue->TakeLeases(Request(1, Milliseconds(1))), IsEmpty());
+  }
+  EXPECT_EQ(Calls(server) - before, 1) << "the look at the statistics itself";
+  const TaskId id = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->TakeLeases(Request(1, kForever))->at(0).task.id, id);
+}
+
+}  // namespace
+}  // namespace msearch::queue
