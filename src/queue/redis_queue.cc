@@ -108,10 +108,14 @@ Result<std::vector<Lease>> RedisQueue::ReadLeases(const Reply& reply, const Leas
   const UnixMs now = items[3].AsInteger();
   for (size_t i = 4; i + 1 < items.size(); i += 2) {
     ++counter;
-    const auto& fields = items[i + 1].items;
+    const RedisReply& item = items[i + 1];
     std::string_view data;
-    if (fields.size() >= 2 && fields[fields.size() - 2].text == "data") data = fields.back().text;
-    StoredTask stored = TRY(UnpackTask(items[i].text, items[i + 1], data));
+    if (item.items.size() >= 2 && item.items[item.items.size() - 2].text == "data") {
+      data = item.items.back().text;
+    }
+    const bool fresh = item.type == RedisReply::Type::kText;
+    StoredTask stored = fresh ? TRY(UnpackNewTask(items[i].text, item.text))
+                              : TRY(UnpackTask(items[i].text, item, data));
     Lease lease;
     lease.task = std::move(stored.task);
     lease.task.payload = TRY(ParseJson(stored.payload));

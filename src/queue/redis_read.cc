@@ -59,16 +59,21 @@ struct ProcessNames {
   std::string name;
   std::string longer;
 };
+// "host:pid:role:n", or with a part behind it: "host:pid:controller:1:commit" is what shows that
+// the controller lives.
 ProcessNames NamesOf(const std::string& id) {
   const std::vector<std::string_view> parts = Split(id, ':');
-  if (parts.size() != 4) return {id, id};
+  if (parts.size() != 4 && parts.size() != 5) return {id, id};
   std::string role(parts[2]);
   if (role == "controller") role = "main";
   if (role == "monitor") role = "file_monitor";
-  std::string longer = role + ":" + std::string(parts[0]) + ":" + std::string(parts[1]) + ":" +
-                       std::string(parts[3]);
   const bool single = role == "main" || role == "file_monitor" || role == "supervisor";
-  return {single ? role : longer, longer};
+  const std::string place =
+      std::string(parts[0]) + ":" + std::string(parts[1]) + ":" + std::string(parts[3]);
+  std::string part;
+  if (parts.size() == 5 && parts[4] != "commit") part = ":" + std::string(parts[4]);
+  const std::string longer = role + ":" + place + part;
+  return {single ? role + part : longer, longer};
 }
 
 WorkerInfo ReadWorker(const RedisReply& hash) {
@@ -151,7 +156,7 @@ Result<> RedisQueue::WalkIndex(const TaskId& before,
   if (!before.empty()) {
     const RedisReply number =
         TRY(redis_->Ask(RedisCommand("HGET").Add(Key("task:" + before + ":status")).Add("i")));
-    if (!number.text.empty()) last = std::min(last, number.AsInteger() / kIndexPart);
+    if (!number.text.empty()) last = std::min(last, number.AsInteger() / 16 / kIndexPart);
   }
   while (last >= first) {
     std::vector<RedisCommand> commands;

@@ -75,10 +75,10 @@ Result<> ReadDefinition(std::string_view text, StoredTask& stored) {
 }
 
 void ReadLease(std::string_view text, Task& task) {
+  const std::string_view until = CutWord(text);
   CutWord(text);
   CutWord(text);
   const std::string_view started = CutWord(text);
-  const std::string_view until = CutWord(text);
   task.worker = text;
   if (started != "-") task.started_at = Number(started);
   if (task.status == Status::kStarted) task.lease_until = Number(until);
@@ -126,6 +126,14 @@ std::optional<UnixMs> CreatedAt(std::string_view id) {
   return time;
 }
 
+Result<StoredTask> UnpackNewTask(const std::string& id, std::string_view definition) {
+  StoredTask stored;
+  stored.task.id = id;
+  TRY(ReadDefinition(definition, stored));
+  stored.task.created_at = stored.task.available_at = CreatedAt(id).value_or(0);
+  return stored;
+}
+
 Result<StoredTask> UnpackTask(const std::string& id, const RedisReply& hash,
                               std::string_view data) {
   StoredTask stored;
@@ -156,7 +164,7 @@ Result<StoredTask> UnpackTask(const std::string& id, const RedisReply& hash,
   ReadCounts(field("n"), task);
   if (fields.contains("end")) task.finished_at = Number(field("end"));
   if (fields.contains("error")) task.error = UnpackError(field("error"));
-  task.cancel_requested = !field("c").empty();
+  task.cancel_requested = field("x").find('c') != std::string_view::npos;
   return stored;
 }
 

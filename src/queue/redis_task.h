@@ -25,6 +25,8 @@ struct StoredTask {
 // doesn't stand in there. kCorrupt for what can't be read.
 Result<StoredTask> UnpackTask(const std::string& id, const storage::RedisReply& hash,
                               std::string_view data);
+// A task that was never touched since it was made.
+Result<StoredTask> UnpackNewTask(const std::string& id, std::string_view definition);
 
 // A task's history: what its state implies, with the lines of task:ID:events in between.
 std::vector<TaskEvent> HistoryOf(const Task& task, std::string_view events);

@@ -18,7 +18,13 @@ Error Stale(const Lease& lease) {
 }
 
 std::string TokenText(const Lease& lease) {
-  return std::to_string(lease.token.epoch) + " " + std::to_string(lease.token.counter);
+  return std::to_string(lease.token.epoch) + " " + std::to_string(lease.token.counter) + " ";
+}
+
+// Whether it's nothing but a definition in a queue.
+bool IsPlain(const NewTask& task) {
+  return task.delay.count() <= 0 && task.unique_key.empty() && task.after.empty() &&
+         task.parent.empty();
 }
 
 // Seven arguments, as redis/end.lua takes them.
@@ -38,7 +44,22 @@ Result<std::vector<TaskId>> RedisQueue::Enqueue(std::span<const NewTask> tasks) 
   std::vector<Draft> drafts;
   for (const NewTask& task : tasks) drafts.push_back(TRY(CheckNewTask(task)));
   RedisCommand command = Function("enqueue");
-  for (const Draft& draft : drafts) AddTask(command, draft);
+  for (size_t at = 0; at < drafts.size();) {
+    const NewTask& first = *drafts[at].task;
+    size_t end = at;
+    while (end < drafts.size() && IsPlain(*drafts[end].task) &&
+           drafts[end].task->queue == first.queue && drafts[end].task->priority == first.priority) {
+      ++end;
+    }
+    if (end == at) {
+      command.Add("");
+      AddTask(command, drafts[at++]);
+      continue;
+    }
+    command.Add(static_cast<int64_t>(end - at)).Add(first.queue);
+    command.Add(static_cast<int>(first.priority));
+    for (; at < end; ++at) command.Add(PackDefinition(*drafts[at].task, drafts[at].payload));
+  }
   RedisReply reply = TRY(Run(command));
   for (RedisReply& item : reply.items) ids.push_back(std::move(item.text));
   if (ids.size() != tasks.size()) {
@@ -70,6 +91,7 @@ Result<std::vector<Result<>>> RedisQueue::Complete(std::span<const Completion> c
   RedisCommand command = Function("complete");
   command.Add(options_.result_ttl.count());
   std::vector<std::optional<Error>> faults;
+  const std::string* queue_before = nullptr;
   for (const Completion& completion : completions) {
     const Task& task = completion.lease.task;
     std::optional<Error>& fault = faults.emplace_back();
@@ -85,12 +107,22 @@ Result<std::vector<Result<>>> RedisQueue::Complete(std::span<const Completion> c
       }
     }
     if (fault) follow_ups.clear();
-    command.Add(task.id).Add(task.queue).Add(TokenText(completion.lease)).Add(task.unique_key);
-    command.Add(result.ok() ? *result : std::string()).Add(fault ? "1" : "");
+    command.Add(task.id).Add(TokenText(completion.lease));
+    command.Add(result.ok() ? *result : std::string());
+    const bool same = queue_before != nullptr && *queue_before == task.queue;
+    if (same && task.unique_key.empty() && !fault && follow_ups.empty()) {
+      command.Add("");
+      continue;
+    }
+    queue_before = &task.queue;
     command.Add(static_cast<int64_t>(follow_ups.size()));
+    command.Add(task.queue).Add(task.unique_key).Add(fault ? "1" : "");
     for (const Draft& draft : follow_ups) AddTask(command, draft);
   }
   const RedisReply reply = TRY(Run(command));
+  if (reply.type == RedisReply::Type::kInteger) {  // all of them took effect
+    return std::vector<Result<>>(completions.size(), Result<>(Ok{}));
+  }
   if (reply.items.size() != completions.size()) {
     return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
   }

@@ -8,16 +8,19 @@
 --   status    queued, started, finished, failed or cancelled
 --   reason    only if there is one: delayed, waiting, quarantined, lost, dependency
 --   0, 1, ..  the task's definition in pieces of 64 bytes; a longer one stands in task:ID:data
---   i         its number, which tells its place in the index
---   lease     'EPOCH COUNTER STARTED UNTIL WORKER' of the latest lease; '-' for the times once the
---             task went back
+--   i         16 times its number, which tells its place in the index, and the number of pieces
+--   lease     'UNTIL EPOCH COUNTER STARTED WORKER' of the latest lease; '-' for the times once the
+--             task went back. UNTIL has 13 digits
 --   n         'ATTEMPTS ERRORS CRASHES LOSSES', once any of them isn't 0
 --   due       not before, when that isn't the time of creation
 --   end       when it ended
 --   error     'CODE<tab>MESSAGE' of the last attempt that failed
---   c         1 when its cancellation was asked for
---   f         1 when others follow it;  b: how many it still waits for
---   w         1 when somebody waits for its end
+--   b         how many it still waits for
+--   x         c when its cancellation was asked for, f when others follow it, w when somebody waits
+--             for its end
+--
+-- status, i and the pieces are the first fields, in this order, as long as Redis keeps the hash
+-- compact.
 --
 -- A definition is eight fields as LENGTH:TEXT (queue, kind, 'PRIORITY [TIMEOUT [POLICY]]', parent,
 -- unique key, tasks that it follows, queue and kind of its dead letter) and then the payload.
@@ -33,7 +36,7 @@ local SEARCHED_MAX = 1000       -- of a list, from either end, for a member that
 local ARGUMENTS_MAX = 4000      -- of one command: unpack() has a limit
 
 -- Of the call under way.
-local prefix, now, tail, ids, appended, readied, unsettled, settling
+local prefix, now, tail, ids, indexed, readied, unsettled, settling
 
 local function begin(keys, args)
   if not call then
@@ -48,7 +51,7 @@ local function begin(keys, args)
     local time = call('TIME')
     now = time[1] * 1000 + floor(time[2] / 1000)
   end
-  ids, appended, readied, unsettled, settling = nil, {}, {}, {}, false
+  ids, indexed, readied, unsettled, settling = nil, {}, {}, {}, false
 end
 
 local function status_key(id) return prefix .. 'task:' .. id .. ':status' end
@@ -65,23 +68,14 @@ local function spread(command, key, values)
   return answer
 end
 
--- Collects values for one RPUSH, SREM, ... at the end of the call.
-local function append(command, key, value)
-  local values = appended[key]
-  if not values then
-    values = {command = command}
-    appended[key] = values
-  end
-  values[#values + 1] = value
-end
-
-local ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+local DIGITS = {[0] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+                'G', 'H', 'J', 'K', 'M', 'N', 'P', 'Q', 'R', 'S', 'T', 'V', 'W', 'X', 'Y', 'Z'}
 
 local function encode(number, digits)
   local out = {}
   for i = digits, 1, -1 do
     local digit = number % 32
-    out[i] = sub(ALPHABET, digit + 1, digit + 1)
+    out[i] = DIGITS[digit]
     number = (number - digit) / 32
   end
   return concat(out)
@@ -93,18 +87,20 @@ local function next_id()
     local last = call('HMGET', prefix .. 'queue:meta', 'ms', 'seq', 'serial')
     ids = {ms = tonumber(last[1]) or 0, seq = tonumber(last[2]) or 0, serial = tonumber(last[3]) or 0}
     if now > ids.ms then ids.ms, ids.seq = now, -1 end
-    ids.head = 't' .. encode(ids.ms, 10)
+    ids.time = 't' .. encode(ids.ms, 10)
   end
-  ids.seq = ids.seq + 1
-  if ids.seq == 1048576 then
-    ids.ms, ids.seq = ids.ms + 1, 0
-    ids.head = 't' .. encode(ids.ms, 10)
+  local seq = ids.seq + 1
+  if seq == 1048576 then
+    ids.ms, seq = ids.ms + 1, 0
+    ids.time = 't' .. encode(ids.ms, 10)
   end
-  ids.serial = ids.serial + 1
-  return ids.head .. encode(ids.seq, 4) .. tail, ids.serial
+  local digit = seq % 32
+  if digit == 0 or not ids.head then ids.head = ids.time .. encode((seq - digit) / 32, 3) end
+  ids.seq, ids.serial = seq, ids.serial + 1
+  return ids.head .. DIGITS[digit] .. tail, ids.serial
 end
 
-local function index_key(number) return prefix .. 'queue:index:' .. floor(number / INDEX_PART) end
+local function part_of(number) return floor(number / INDEX_PART) end
 
 -- Text without control characters and at most `bytes` long, cut between characters of UTF-8.
 local function line_of(text, bytes)
@@ -124,7 +120,23 @@ local function load(id)
   if #flat == 0 then return nil end
   local task = {id = id}
   for i = 1, #flat, 2 do task[flat[i]] = flat[i + 1] end
+  if task.x then
+    task.cancelled = find(task.x, 'c', 1, true)
+    task.followed = find(task.x, 'f', 1, true)
+    task.awaited = find(task.x, 'w', 1, true)
+  end
   return task
+end
+
+local function add_flag(id, letter)
+  local key = status_key(id)
+  local letters = call('HGET', key, 'x') or ''
+  if not find(letters, letter, 1, true) then call('HSET', key, 'x', letters .. letter) end
+end
+local function drop_flag(id, letter)
+  local key = status_key(id)
+  local letters = gsub(call('HGET', key, 'x') or '', letter, '')
+  if letters == '' then call('HDEL', key, 'x') else call('HSET', key, 'x', letters) end
 end
 
 local function definition_of(task)
@@ -168,10 +180,17 @@ local function counts_of(task)
 end
 
 local function token_of(task)
-  local epoch, counter = match(task.lease or '', '^(%d+) (%d+) ')
+  local epoch, counter = match(task.lease or '', '^%S+ (%d+) (%d+) ')
   return epoch or '0', counter or '0'
 end
-local function worker_of(task) return match(task.lease or '', '^%d+ %d+ %S+ %S+ (.*)$') or '' end
+local function started_of(lease) return tonumber(match(lease or '', '^%S+ %d+ %d+ (%d+)')) end
+local function until_of(lease) return tonumber(sub(lease, 1, 13)) end
+local function worker_of(task) return match(task.lease or '', '^%S+ %d+ %d+ %S+ (.*)$') or '' end
+-- Of a task that goes back: the token and the worker stay known.
+local function past_lease(task)
+  local epoch, counter = token_of(task)
+  return concat({'-', epoch, counter, '-', worker_of(task)}, ' ')
+end
 
 local function set_error(task, code, message)
   task.error = code .. '\t' .. message
@@ -185,8 +204,7 @@ local function tell(task, kind, detail)
   local line = kind .. now
   if detail then line = line .. '\t\t' .. line_of(detail, 500) end
   if task.status == 'started' and not task.told then
-    local started = match(task.lease, '^%d+ %d+ (%d+)')
-    line = 's' .. started .. '\t' .. line_of(worker_of(task), 500) .. '\n' .. line
+    line = 's' .. started_of(task.lease) .. '\t' .. line_of(worker_of(task), 500) .. '\n' .. line
     task.told = true
   end
   local key = prefix .. 'task:' .. task.id .. ':events'
@@ -214,7 +232,7 @@ local function finish()
   if ids then
     call('HSET', prefix .. 'queue:meta', 'ms', ids.ms, 'seq', ids.seq, 'serial', ids.serial)
   end
-  for key, values in pairs(appended) do spread(values.command, key, values) end
+  for part, values in pairs(indexed) do spread('RPUSH', prefix .. 'queue:index:' .. part, values) end
   for queue, lists in pairs(readied) do
     local woken = false
     for priority = 0, 2 do
@@ -228,18 +246,23 @@ local function finish()
     -- Nobody sleeps while a list isn't empty: who looks takes from it.
     if woken then wake(queue) end
   end
-  appended, readied = {}, {}
+  indexed, readied = {}, {}
 end
 
--- To the back of the queue, at the end of the call.
-local function make_ready(queue, priority, id)
+-- What becomes ready in a queue at the end of the call: at the back, by priority and all together.
+local function ready_lists(queue)
   local lists = readied[queue]
   if not lists then
     lists = {[0] = {}, [1] = {}, [2] = {}, all = {}}
     readied[queue] = lists
   end
-  lists[priority][#lists[priority] + 1] = id
-  lists.all[#lists.all + 1] = id
+  return lists
+end
+local function make_ready(queue, priority, id)
+  local lists = ready_lists(queue)
+  local list, all = lists[priority], lists.all
+  list[#list + 1] = id
+  all[#all + 1] = id
 end
 
 -- To the front, for what had its turn before.

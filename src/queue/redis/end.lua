@@ -32,32 +32,51 @@ end
 local function follow(id, open)
   for _, followed in ipairs(open) do
     call('SADD', prefix .. 'task:' .. followed .. ':followers', id)
-    call('HSET', status_key(followed), 'f', 1)
+    add_flag(followed, 'f')
   end
 end
 
 local leave_letter
+
+-- A task with nothing but a definition; where it goes is up to the caller. Returns its id.
+local function create(definition)
+  local id, number = next_id()
+  local length = #definition
+  if length <= PIECE_BYTES then
+    call('HSET', status_key(id), 'status', 'queued', 'i', number * 16 + 1, '0', definition)
+  elseif length <= 2 * PIECE_BYTES then
+    call('HSET', status_key(id), 'status', 'queued', 'i', number * 16 + 2,
+         '0', sub(definition, 1, PIECE_BYTES), '1', sub(definition, PIECE_BYTES + 1))
+  elseif length <= 3 * PIECE_BYTES then
+    call('HSET', status_key(id), 'status', 'queued', 'i', number * 16 + 3,
+         '0', sub(definition, 1, PIECE_BYTES), '1', sub(definition, PIECE_BYTES + 1, 2 * PIECE_BYTES),
+         '2', sub(definition, 2 * PIECE_BYTES + 1))
+  elseif length <= PIECES_BYTES_MAX then
+    local hash, pieces = {'status', 'queued', 'i', 0}, 0
+    for first = 1, length, PIECE_BYTES do
+      hash[5 + 2 * pieces] = DIGITS[pieces]
+      hash[6 + 2 * pieces] = sub(definition, first, first + PIECE_BYTES - 1)
+      pieces = pieces + 1
+    end
+    hash[4] = number * 16 + pieces
+    call('HSET', status_key(id), unpack(hash))
+  else
+    call('HSET', status_key(id), 'status', 'queued', 'i', number * 16)
+    call('SET', prefix .. 'task:' .. id .. ':data', definition)
+  end
+  local part = part_of(number)
+  local listed = indexed[part]
+  if listed then listed[#listed + 1] = id else indexed[part] = {id} end
+  return id
+end
 
 local function add(queue, priority, definition, delay, unique, after, parent)
   if unique ~= '' then
     local holder = call('HGET', prefix .. 'queue:unique', unique)
     if holder then return holder end
   end
-  local id, number = next_id()
+  local id = create(definition)
   local key = status_key(id)
-  local hash = {'status', 'queued', 'i', number}
-  if #definition <= PIECES_BYTES_MAX then
-    local size, piece = 4, 0
-    for first = 1, #definition, PIECE_BYTES do
-      hash[size + 1] = piece
-      hash[size + 2] = sub(definition, first, first + PIECE_BYTES - 1)
-      size, piece = size + 2, piece + 1
-    end
-  else
-    call('SET', prefix .. 'task:' .. id .. ':data', definition)
-  end
-  call('HSET', key, unpack(hash))
-  append('RPUSH', index_key(number), id)
   if unique ~= '' then call('HSET', prefix .. 'queue:unique', unique, id) end
   if parent ~= '' then call('SADD', prefix .. 'task:' .. parent .. ':children', id) end
   if delay > 0 then call('HSET', key, 'due', now + delay) end
@@ -125,8 +144,8 @@ leave_letter = function(task)
 end
 
 -- Lets those go on who wait for its end (Await).
-local function announce(task)
-  local key = prefix .. 'task:' .. task.id .. ':ended'
+local function announce(id)
+  local key = prefix .. 'task:' .. id .. ':ended'
   call('RPUSH', key, 1)
   call('PEXPIRE', key, 60000)
 end
@@ -173,8 +192,8 @@ local function end_task(task, status, reason)
     count(task.queue, 'failed_total', 1)
     leave_letter(task)
   end
-  if task.w then announce(task) end
-  if task.f then settle(task) end
+  if task.awaited then announce(task.id) end
+  if task.followed then settle(task) end
 end
 
 local function end_cancelled(task)
@@ -204,7 +223,7 @@ local function settle_one(ended)
   local followers = call('SMEMBERS', key)
   table.sort(followers)
   call('DEL', key)
-  call('HDEL', status_key(ended.id), 'f')
+  drop_flag(ended.id, 'f')
   for _, id in ipairs(followers) do
     local task = load(id)
     if task and task.reason == 'waiting' then
@@ -243,9 +262,8 @@ end
 local function put_back(task, delay)
   local id, key = task.id, status_key(task.id)
   leave_place(task)
-  local epoch, counter = token_of(task)
   call('HSET', key, 'status', 'queued', 'n', counts_of(task), 'due', now + delay,
-       'lease', concat({epoch, counter, '-', '-', worker_of(task)}, ' '))
+       'lease', past_lease(task))
   call('DEL', prefix .. 'task:' .. id .. ':progress')
   if delay > 0 then
     call('HSET', key, 'reason', 'delayed')
@@ -259,7 +277,7 @@ end
 -- The lease of a started task ran out.
 local function lose(task)
   define(task)
-  if task.c then return end_cancelled(task) end
+  if task.cancelled then return end_cancelled(task) end
   tell(task, 'l')
   task.attempts, task.losses = task.attempts + 1, task.losses + 1
   if task.losses < task.losses_max then return put_back(task, 0) end
@@ -268,12 +286,15 @@ local function lose(task)
   end_task(task, 'failed', 'lost')
 end
 
--- The task of a lease that is honoured: the latest, and not run out. TOKEN is 'EPOCH COUNTER'.
+-- Whether a started task's lease is honoured: the latest, and not run out. A token is
+-- 'EPOCH COUNTER ', with the space.
+local function is_honoured(lease, token)
+  return sub(lease, 15, 14 + #token) == token and until_of(lease) > now
+end
+
 local function held(id, token)
   local task = load(id)
-  if not task or task.status ~= 'started' then return nil end
-  local latest, till = match(task.lease, '^(%d+ %d+) %d+ (%d+) ')
-  if latest ~= token or tonumber(till) <= now then return nil end
+  if not task or task.status ~= 'started' or not is_honoured(task.lease, token) then return nil end
   return define(task)
 end
 

@@ -10,7 +10,7 @@ register('cancel', {'allow-oom'}, function(args)
   end
   define(task)
   if task.status == 'started' then
-    call('HSET', status_key(task.id), 'c', 1)
+    add_flag(task.id, 'c')
   else
     end_cancelled(task)
   end
@@ -24,8 +24,7 @@ register('retry', {}, function(args)
   local task = load(id)
   if not task then return unknown(id) end
   define(task)
-  local lost = task.status == 'started' and
-               tonumber(match(task.lease, '^%d+ %d+ %d+ (%d+)')) <= now
+  local lost = task.status == 'started' and until_of(task.lease) <= now
   if not lost and task.status ~= 'failed' and task.status ~= 'cancelled' then
     return fault('conflict', 'task ' .. id .. ": can't be retried while it is " .. task.status)
   end
@@ -38,12 +37,10 @@ register('retry', {}, function(args)
   leave_place(task)
   if task.unique ~= '' then call('HSET', prefix .. 'queue:unique', task.unique, id) end
   local key = status_key(id)
-  call('HDEL', key, 'n', 'c', 'end', 'reason', 'b', 'w')
-  local epoch, counter = token_of(task)
+  call('HDEL', key, 'n', 'end', 'reason', 'b')
+  drop_flag(id, '[cw]')
   call('HSET', key, 'status', 'queued', 'due', now)
-  if task.lease then
-    call('HSET', key, 'lease', concat({epoch, counter, '-', '-', worker_of(task)}, ' '))
-  end
+  if task.lease then call('HSET', key, 'lease', past_lease(task)) end
   call('DEL', prefix .. 'task:' .. id .. ':progress', prefix .. 'task:' .. id .. ':ended')
   if #open > 0 then
     follow(id, open)
@@ -84,7 +81,9 @@ local function remove(id)
   if not task then return end
   define(task)
   if task.parent ~= '' then call('SREM', prefix .. 'task:' .. task.parent .. ':children', id) end
-  if task.i then call('LREM', index_key(tonumber(task.i)), 1, id) end
+  if task.i then
+    call('LREM', prefix .. 'queue:index:' .. part_of(floor(tonumber(task.i) / 16)), 1, id)
+  end
   local keys = {}
   for i, part in ipairs({'status', 'data', 'result', 'progress', 'events', 'followers', 'ended'}) do
     keys[i] = prefix .. 'task:' .. id .. ':' .. part
@@ -126,10 +125,10 @@ local function number(text) return tonumber(text or 0) or 0 end
 -- Index lists before this one are gone.
 local function first_part()
   local meta = call('HMGET', prefix .. 'queue:meta', 'first', 'serial')
-  local first, last = number(meta[1]), floor(number(meta[2]) / INDEX_PART)
+  local first, last = number(meta[1]), part_of(number(meta[2]))
   local before = first
   while first < last and first < before + 1000 and
-        call('EXISTS', index_key(first * INDEX_PART)) == 0 do
+        call('EXISTS', prefix .. 'queue:index:' .. first) == 0 do
     first = first + 1
   end
   if first > before then call('HSET', prefix .. 'queue:meta', 'first', first) end
@@ -184,7 +183,7 @@ register('stats', {'no-writes'}, function(args)
     local sum, counted = 0, 0
     for _, id in ipairs(call('LRANGE', queue_key(queue, 'completed'), -100, -1)) do
       local times = call('HMGET', status_key(id), 'lease', 'end')
-      local started = tonumber(match(times[1] or '', '^%d+ %d+ (%d+)'))
+      local started = started_of(times[1])
       if started and times[2] then sum, counted = sum + times[2] - started, counted + 1 end
     end
     for _, value in ipairs({
@@ -215,7 +214,7 @@ register('look', {'allow-oom'}, function(args)
       local task = {id = id}
       for j = 1, #flat, 2 do task[flat[j]] = flat[j + 1] end
       local live = is_live(task.status)
-      if args[3] ~= '' and live then call('HSET', key, 'w', 1) end
+      if args[3] ~= '' and live then add_flag(id, 'w') end
       local data = ''
       if not task['0'] then data = definition_of(task) end
       local paused = ''

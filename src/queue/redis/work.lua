@@ -1,20 +1,43 @@
 -- Enqueueing, leasing and how attempts end.
 
--- enqueue: ARGV = now, tail of the ids, then for each task: queue, priority, definition, delay,
--- unique key, ids that it follows, parent. Returns the ids; error not_found for a followed task.
+-- enqueue: ARGV = now, tail of the ids, then groups: number of tasks, queue, priority, a definition for
+-- each; or for a task that is more than that: '', queue, priority, definition, delay, unique key, ids
+-- that it follows, parent. Returns the ids; error not_found for a followed task.
 register('enqueue', {}, function(args)
   tail = args[2]
-  for at = 3, #args, TASK_ARGUMENTS do
-    local id = check_arguments(args, at)
-    if id then return unknown(id) end
-  end
-  local added, queue = {}, nil
-  for at = 3, #args, TASK_ARGUMENTS do
-    if args[at] ~= queue then
-      queue = args[at]
-      call('SADD', prefix .. 'queue:names', queue)
+  local at, total = 3, #args
+  while at <= total do
+    if args[at] == '' then
+      local id = check_arguments(args, at + 1)
+      if id then return unknown(id) end
+      at = at + 1 + TASK_ARGUMENTS
+    else
+      at = at + 3 + tonumber(args[at])
     end
-    added[#added + 1] = add_arguments(args, at)
+  end
+  local added, size, known = {}, 0, nil
+  at = 3
+  while at <= total do
+    local queue = args[at + 1]
+    if queue ~= known then
+      call('SADD', prefix .. 'queue:names', queue)
+      known = queue
+    end
+    if args[at] == '' then
+      size = size + 1
+      added[size] = add_arguments(args, at + 1)
+      at = at + 1 + TASK_ARGUMENTS
+    else
+      local lists, last = ready_lists(queue), at + 2 + tonumber(args[at])
+      local list, all = lists[tonumber(args[at + 2])], lists.all
+      local listed, listed_all = #list, #all
+      for i = at + 3, last do
+        local id = create(args[i])
+        listed, listed_all, size = listed + 1, listed_all + 1, size + 1
+        list[listed], all[listed_all], added[size] = id, id, id
+      end
+      at = last + 1
+    end
   end
   return added
 end)
@@ -72,8 +95,24 @@ local function pop(queue, leases, count_max)
   return popped
 end
 
--- Of a task's hash: whether it may be leased, and whether its definition stands in it.
-local function look_at(flat)
+-- Of a hash as it was made, and never touched since: the definition.
+local function untouched(flat)
+  if flat[1] ~= 'status' or flat[2] ~= 'queued' or flat[3] ~= 'i' then return nil end
+  local pieces = tonumber(flat[4]) % 16
+  if pieces == 0 or #flat ~= 4 + 2 * pieces then return nil end
+  for piece = 0, pieces - 1 do
+    if flat[5 + 2 * piece] ~= DIGITS[piece] then return nil end
+  end
+  if pieces == 1 then return flat[6] end
+  if pieces == 2 then return flat[6] .. flat[8] end
+  if pieces == 3 then return flat[6] .. flat[8] .. flat[10] end
+  local all = {}
+  for piece = 1, pieces do all[piece] = flat[4 + 2 * piece] end
+  return concat(all)
+end
+
+-- Of any other: all of it, with the definition if that stands apart. Nothing if it isn't ready.
+local function ready_hash(id, flat)
   local status, reason, pieces
   for i = 1, #flat, 2 do
     local field = flat[i]
@@ -81,7 +120,12 @@ local function look_at(flat)
     elseif field == 'reason' then reason = true
     elseif field == '0' then pieces = true end
   end
-  return status == 'queued' and not reason, pieces
+  if status ~= 'queued' or reason then return nil end
+  if not pieces then
+    flat[#flat + 1] = 'data'
+    flat[#flat + 1] = call('GET', prefix .. 'task:' .. id .. ':data') or ''
+  end
+  return flat
 end
 
 local function take(queue, count_max, duration, worker)
@@ -90,43 +134,38 @@ local function take(queue, count_max, duration, worker)
   local before = tonumber(stats[1]) or 0
   local meta = call('HMGET', prefix .. 'queue:meta', 'epoch', 'counter')
   local epoch, counter = meta[1] or '0', tonumber(meta[2]) or 0
-  local answer, taken, leases = {queue, epoch, counter, now}, {}, {}
+  local answer, taken, leases, size = {queue, epoch, counter, now}, {}, {}, 0
   local till = now + duration
-  local rest_of_lease = ' ' .. now .. ' ' .. till .. ' ' .. worker
-  while #taken < count_max do
-    local popped = pop(queue, before + #taken, count_max - #taken)
+  local first_of_lease, rest_of_lease = till .. ' ' .. epoch .. ' ', ' ' .. now .. ' ' .. worker
+  while size < count_max do
+    local popped = pop(queue, before + size, count_max - size)
     if #popped == 0 then break end
     for _, id in ipairs(popped) do
       local key = status_key(id)
       local flat = call('HGETALL', key)
-      local ready, pieces = look_at(flat)
-      if ready then
-        counter = counter + 1
-        call('HSET', key, 'status', 'started', 'lease', epoch .. ' ' .. counter .. rest_of_lease)
-        if not pieces then
-          flat[#flat + 1] = 'data'
-          flat[#flat + 1] = call('GET', prefix .. 'task:' .. id .. ':data') or ''
-        end
-        local size = #taken + 1
+      local task = untouched(flat) or ready_hash(id, flat)
+      if task then
+        counter, size = counter + 1, size + 1
+        call('HSET', key, 'status', 'started', 'lease', first_of_lease .. counter .. rest_of_lease)
         taken[size] = id
         leases[2 * size - 1], leases[2 * size] = till, id
-        answer[2 * size + 3], answer[2 * size + 4] = id, flat
+        answer[2 * size + 3], answer[2 * size + 4] = id, task
       else
         count(queue, 'ghosts_ready', -1)
       end
     end
   end
-  if #taken == 0 then return nil end
+  if size == 0 then return nil end
   unpend(queue, taken)
   spread('ZADD', queue_key(queue, 'leases'), leases)
   spread('SADD', queue_key(queue, 'processing'), taken)
   call('HSET', prefix .. 'queue:meta', 'counter', counter)
-  count(queue, 'leases', #taken)
+  count(queue, 'leases', size)
   return answer
 end
 
 -- take: ARGV = now, tail, how many at most, duration, worker, queues in order of preference.
--- Returns {queue, epoch, counter before, now, id, hash, id, hash, ...}; when there was nothing:
+-- Returns {queue, epoch, counter before, now, id, definition or hash, id, ...}; when there was nothing:
 -- {'', time when something falls due or '', for each queue where its stream of wakes ends}.
 register('take', {'allow-oom'}, function(args)
   tail = args[2]
@@ -151,15 +190,13 @@ register('take', {'allow-oom'}, function(args)
   return answer
 end)
 
-local function complete(args, at)
-  local id, queue, token, unique, result, faulty = unpack(args, at, at + 5)
-  local first, last = at + 7, at + 6 + tonumber(args[at + 6]) * TASK_ARGUMENTS
+-- ended: the ids that have to leave the places of started tasks, at the end of the call.
+local function complete(id, token, result, ttl, unique, faulty, args, first, last)
   local key = status_key(id)
-  local seen = call('HMGET', key, 'status', 'lease', 'c', 'f', 'w')
-  if seen[1] ~= 'started' then return 'stale' end
-  local latest, till = match(seen[2], '^(%d+ %d+) %d+ (%d+) ')
-  if latest ~= token or tonumber(till) <= now then return 'stale' end
-  if seen[3] then
+  local seen = call('HMGET', key, 'status', 'lease', 'x')
+  if seen[1] ~= 'started' or not is_honoured(seen[2], token) then return 'stale' end
+  local flags = seen[3]
+  if flags and find(flags, 'c', 1, true) then
     end_cancelled(define(load(id)))
     return 'cancelled'
   end
@@ -169,15 +206,14 @@ local function complete(args, at)
     if gone then return 'missing ' .. gone end
   end
   call('HSET', key, 'status', 'finished', 'end', now)
-  call('SET', prefix .. 'task:' .. id .. ':result', result, 'PX', args[3])
-  append('ZREM', queue_key(queue, 'leases'), id)
-  append('SREM', queue_key(queue, 'processing'), id)
-  append('RPUSH', queue_key(queue, 'completed'), id)
+  call('SET', prefix .. 'task:' .. id .. ':result', result, 'PX', ttl)
   if unique ~= '' and call('HGET', prefix .. 'queue:unique', unique) == id then
     call('HDEL', prefix .. 'queue:unique', unique)
   end
-  if seen[4] then settle({id = id, status = 'finished'}) end
-  if seen[5] then announce({id = id}) end
+  if flags then
+    if find(flags, 'f', 1, true) then settle({id = id, status = 'finished'}) end
+    if find(flags, 'w', 1, true) then announce(id) end
+  end
   for i = first, last, TASK_ARGUMENTS do
     call('SADD', prefix .. 'queue:names', args[i])
     add_arguments(args, i)
@@ -185,20 +221,47 @@ local function complete(args, at)
   return 'ok'
 end
 
--- complete: ARGV = now, tail, how long results are kept, then for each completion: id, queue, token,
--- unique key, result, '' or anything if it can't be stored, number of follow-ups, seven for each
--- (as in enqueue). Returns for each: ok, stale, cancelled, faulty, or 'missing ID'.
+-- complete: ARGV = now, tail, how long results are kept, then for each completion: id, token, result and
+-- '' if it's as the one before and has nothing more; else the number of follow-ups, queue, unique key,
+-- '' or anything if it can't be stored, seven for each follow-up (as in end.lua). Returns the number of
+-- completions if all took effect; else for each: ok, stale, cancelled, faulty, or 'missing ID'.
 register('complete', {'allow-oom'}, function(args)
   tail = args[2]
-  local answers, finished, at = {}, {}, 4
-  while at <= #args do
-    local answer = complete(args, at)
-    answers[#answers + 1] = answer
-    if answer == 'ok' then finished[args[at + 1]] = (finished[args[at + 1]] or 0) + 1 end
-    at = at + 7 + tonumber(args[at + 6]) * TASK_ARGUMENTS
+  local ttl, total, at, size = args[3], #args, 4, 0
+  local answers, ended, queues = nil, nil, {}
+  while at <= total do
+    local id, token, result, more = args[at], args[at + 1], args[at + 2], args[at + 3]
+    local unique, faulty, first, last = '', '', at + 4, at + 3
+    if more ~= '' then
+      local queue = args[at + 4]
+      unique, faulty, first = args[at + 5], args[at + 6], at + 7
+      last = at + 6 + tonumber(more) * TASK_ARGUMENTS
+      ended = queues[queue]
+      if not ended then
+        ended = {}
+        queues[queue] = ended
+      end
+    end
+    at = last + 1
+    size = size + 1
+    local answer = complete(id, token, result, ttl, unique, faulty, args, first, last)
+    if answer == 'ok' then
+      ended[#ended + 1] = id
+    elseif not answers then
+      answers = {}
+      for i = 1, size - 1 do answers[i] = 'ok' end
+    end
+    if answers then answers[size] = answer end
   end
-  for queue, number in pairs(finished) do count(queue, 'finished_total', number) end
-  return answers
+  for queue, done in pairs(queues) do
+    if #done > 0 then
+      spread('ZREM', queue_key(queue, 'leases'), done)
+      spread('SREM', queue_key(queue, 'processing'), done)
+      spread('RPUSH', queue_key(queue, 'completed'), done)
+      count(queue, 'finished_total', #done)
+    end
+  end
+  return answers or size
 end)
 
 local function backoff(task, random)
@@ -217,7 +280,7 @@ register('fail', {'allow-oom'}, function(args)
   tail = args[2]
   local task = held(args[3], args[4])
   if not task then return 0 end
-  if task.c then
+  if task.cancelled then
     end_cancelled(task)
     return 1
   end
@@ -243,7 +306,7 @@ register('release', {'allow-oom'}, function(args)
   tail = args[2]
   local task = held(args[3], args[4])
   if not task then return 0 end
-  if task.c then
+  if task.cancelled then
     end_cancelled(task)
   else
     tell(task, 'r')
@@ -268,15 +331,12 @@ register('extend', {'allow-oom'}, function(args)
     local task = held(args[at], args[at + 1])
     if not task then
       answers[#answers + 1] = 'lost'
-    elseif task.c then
+    elseif task.cancelled then
       end_cancelled(task)
       answers[#answers + 1] = 'cancelled'
     else
-      local epoch, counter, started, before, worker =
-          match(task.lease, '^(%d+) (%d+) (%d+) (%d+) (.*)$')
-      local longest = max(till, tonumber(before))
-      call('HSET', status_key(task.id), 'lease',
-           concat({epoch, counter, started, longest, worker}, ' '))
+      local longest = max(till, until_of(task.lease))
+      call('HSET', status_key(task.id), 'lease', longest .. sub(task.lease, 14))
       call('ZADD', queue_key(task.queue, 'leases'), longest, task.id)
       answers[#answers + 1] = 'held'
     end
