@@ -17,6 +17,7 @@
 #include "base/strings.h"
 #include "daemon/layout.h"
 #include "daemon/process.h"
+#include "daemon/stores.h"
 #include "daemon/supervisor.h"
 #include "media/codec.h"
 
@@ -228,7 +229,7 @@ int ServiceStop(const Layout& layout) {
   return 0;
 }
 
-int ServiceStatus(const Layout& layout) {
+int ServiceStatus(const Settings& settings, const Layout& layout) {
   const pid_t pid = RunningSupervisor(layout);
   if (pid <= 0) {
     std::printf("msearch isn't running\n");
@@ -236,9 +237,7 @@ int ServiceStatus(const Layout& layout) {
   }
   std::printf("msearch is running (process %d) on %s\n", pid,
               ReadLine(layout.run + "/address").c_str());
-  queue::EmbeddedOptions options;
-  options.path = layout.queue;
-  auto queue = queue::OpenEmbeddedQueue(options);
+  auto queue = OpenQueue(settings, layout);
   if (!queue.ok()) return 0;
   auto workers = (*queue)->Workers();
   if (!workers.ok()) return 0;
@@ -272,11 +271,6 @@ int RunCommand(const std::vector<std::string>& arguments) {
   }
   auto settings = LoadChecked(parsed->source);
   if (!settings.ok()) return Complain(settings.error(), kUsage);
-  if (!settings->Text("redis.host").empty() && settings->Origin("redis.host") != "default") {
-    return Complain({Code::kUnsupported,
-                     "redis.host: this version runs on the embedded queue only; leave it empty"},
-                    kUsage);
-  }
   return Supervise(*settings, Layout::Of(*settings), PlanOf(*settings, what));
 }
 
@@ -303,7 +297,7 @@ int ServiceCommand(const std::vector<std::string>& arguments) {
   const Layout layout = Layout::Of(*settings);
   if (action == "start") return ServiceStart(*parsed, layout, what);
   if (action == "stop") return ServiceStop(layout);
-  if (action == "status") return ServiceStatus(layout);
+  if (action == "status") return ServiceStatus(*settings, layout);
   if (action == "restart") {
     const int stopped = ServiceStop(layout);
     return stopped != 0 ? stopped : ServiceStart(*parsed, layout, what);

@@ -10,6 +10,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "daemon/process.h"
+#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
 #include "media/codec.h"
@@ -152,9 +153,7 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
 Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   const Settings& settings = process.settings;
   controller->catalog = TRY(catalog::Catalog::OpenSqlite(process.layout.catalog));
-  queue::EmbeddedOptions queue_options;
-  queue_options.path = process.layout.queue;
-  controller->queue = TRY(queue::OpenEmbeddedQueue(queue_options));
+  controller->queue = TRY(OpenQueue(settings, process.layout));
   controller->blobs = TRY(storage::OpenFileBlobStore(
       process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
   auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{

@@ -89,10 +89,26 @@ const std::vector<Setting> kTable{
     {"compute.cache_bytes_max", kInteger, "4294967296", "", "",
      "Media fetched from the controller are kept within so many bytes", 16 * kMiB,
      int64_t{1} << 50},
-    {"redis.host", kText, "", "REDIS_HOST", "", "Redis server; empty: the embedded queue"},
+    {"redis.host", kText, "", "REDIS_HOST", "",
+     "Redis server that holds the queue; of a cluster some nodes, as a:7000,b:7000; empty: the "
+     "embedded queue"},
     {"redis.port", kInteger, "6379", "REDIS_PORT", "", "Port of the Redis server", 1, 65535},
     {"redis.db", kInteger, "0", "REDIS_DB", "", "Number of the Redis database", 0, 1 << 20},
+    {"redis.user", kText, "", "REDIS_USER", "", "User of the Redis server; empty: the default one"},
     {"redis.password", kText, "", "REDIS_PASSWORD", "", "Password of the Redis server", 0, 0, true},
+    {"redis.prefix", kText, "", "REDIS_PREFIX", "",
+     "Before every key, so that several systems share a server; in a cluster it needs a hash tag, "
+     "as {msearch}:"},
+    {"redis.tls", kBoolean, "false", "REDIS_TLS", "", "Speak TLS with the Redis server"},
+    {"redis.ca_file", kText, "", "", "",
+     "Certificates to trust for TLS (PEM); empty: the system's"},
+    {"redis.certificate_file", kText, "", "", "",
+     "Certificate to show to the Redis server (PEM); empty: none"},
+    {"redis.key_file", kText, "", "", "", "Private key of that certificate (PEM)"},
+    {"redis.sentinels", kText, "", "", "",
+     "Sentinels that name the Redis server instead of redis.host, as a:26379,b:26379"},
+    {"redis.sentinel_master", kText, "mymaster", "", "", "Name of the server at the sentinels"},
+    {"redis.sentinel_password", kText, "", "", "", "Password of the sentinels", 0, 0, true},
 };
 
 std::string EnvironmentName(std::string_view key) {

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "daemon/process.h"
+#include "daemon/stores.h"
 #include "queue/task_queue.h"
 
 // One thread, one loop: signals come through a signalfd, the controller's readiness through a pipe,
@@ -125,9 +126,7 @@ class Supervisor {
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     signal(SIGPIPE, SIG_IGN);
     signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-    queue::EmbeddedOptions options;
-    options.path = layout_.queue;
-    queue_ = TRY(queue::OpenEmbeddedQueue(options));
+    queue_ = TRY(OpenQueue(settings_, layout_));
     return Ok{};
   }
 
@@ -324,7 +323,7 @@ class Supervisor {
   const Layout& layout_;
   std::vector<Role> roles_;
   queue::WorkerInfo info_;
-  std::unique_ptr<queue::TaskQueue> queue_;
+  std::shared_ptr<queue::TaskQueue> queue_;
   std::string settings_file_;
   Fd lock_;
   Fd signals_;

@@ -12,6 +12,7 @@
 #include "compute/controller_link.h"
 #include "compute/fetched_media.h"
 #include "daemon/process.h"
+#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/embed.h"
 #include "ingest/prepare.h"
@@ -31,12 +32,6 @@ constexpr Milliseconds kGrace{8000};
 int TryAgain(const Error& error) {
   LOG_ERROR("{}", error.message);
   return error.code == Code::kCorrupt || error.code == Code::kUnsupported ? kCannotStart : 1;
-}
-
-Result<std::shared_ptr<queue::TaskQueue>> OpenQueue(const RoleProcess& process) {
-  queue::EmbeddedOptions options;
-  options.path = process.layout.queue;
-  return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenEmbeddedQueue(options)));
 }
 
 Milliseconds LeaseDuration(const RoleProcess& process) {
@@ -208,7 +203,7 @@ queue::Outcome HandleScan(watch::Monitor& monitor, const queue::TaskContext& tas
 }  // namespace
 
 int RunMonitor(const RoleProcess& process, StopSignals& signals) {
-  auto queue = OpenQueue(process);
+  auto queue = OpenQueue(process.settings, process.layout);
   if (!queue.ok()) return TryAgain(queue.error());
   QueueReporter reporter(*queue);
   watch::MonitorOptions options;
@@ -247,7 +242,7 @@ int RunMonitor(const RoleProcess& process, StopSignals& signals) {
 }
 
 int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
-  auto queue = OpenQueue(process);
+  auto queue = OpenQueue(process.settings, process.layout);
   if (!queue.ok()) return TryAgain(queue.error());
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
@@ -306,7 +301,7 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
 }  // namespace
 
 int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
-  auto queue = OpenQueue(process);
+  auto queue = OpenQueue(process.settings, process.layout);
   if (!queue.ok()) return TryAgain(queue.error());
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());

@@ -1,0 +1,37 @@
+#include "daemon/stores.h"
+
+namespace msearch::daemon {
+
+std::optional<queue::RedisQueueOptions> RedisOptions(const Settings& settings) {
+  queue::RedisQueueOptions options;
+  storage::RedisOptions& server = options.server;
+  server.host = settings.Text("redis.host");
+  server.sentinels = settings.Text("redis.sentinels");
+  if (server.host.empty() && server.sentinels.empty()) return std::nullopt;
+  server.port = static_cast<int>(settings.Integer("redis.port"));
+  server.db = static_cast<int>(settings.Integer("redis.db"));
+  server.user = settings.Text("redis.user");
+  server.password = settings.Text("redis.password");
+  server.tls = settings.Boolean("redis.tls");
+  server.ca_file = settings.Text("redis.ca_file");
+  server.certificate_file = settings.Text("redis.certificate_file");
+  server.key_file = settings.Text("redis.key_file");
+  server.sentinel_master = settings.Text("redis.sentinel_master");
+  server.sentinel_password = settings.Text("redis.sentinel_password");
+  options.prefix = settings.Text("redis.prefix");
+  // Maintenance removes results in time; this holds when there is none.
+  options.result_ttl = Milliseconds(2 * 1000 * settings.Integer("queue.retention_seconds"));
+  return options;
+}
+
+Result<std::shared_ptr<queue::TaskQueue>> OpenQueue(const Settings& settings,
+                                                    const Layout& layout) {
+  if (const auto redis = RedisOptions(settings)) {
+    return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenRedisQueue(*redis)));
+  }
+  queue::EmbeddedOptions options;
+  options.path = layout.queue;
+  return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenEmbeddedQueue(options)));
+}
+
+}  // namespace msearch::daemon
