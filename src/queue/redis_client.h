@@ -84,6 +84,8 @@ class RedisQueue final : public TaskQueue {
   // Those of the tasks that exist, in order. `awaited`: be told of their end.
   Result<std::vector<Seen>> Look(std::span<const TaskId> ids, bool awaited = false);
   Result<Seen> LookAt(const TaskId& id, bool awaited = false);
+  // The same from what is told about the end of a task that is waited for.
+  static Result<Seen> ReadEnd(const TaskId& id, std::string_view told);
   // Ids that may pass the filter, newest first, a portion at a time, until `use` has enough.
   Result<> ForEachCandidate(const TaskFilter& filter,
                             const std::function<Result<bool>(std::span<const TaskId>)>& use);

@@ -214,7 +214,11 @@ Result<Task> RedisQueue::Await(const TaskId& id, Milliseconds wait_max, std::sto
     command.Add(key).Add(key).Add("LEFT").Add("RIGHT");
     command.Add(std::to_string(static_cast<double>(longest.count()) / 1000));
     const auto waiting = TRY(redis_->Wait(command));
-    TRY(waiting->Get(now + longest + kLate, stop));
+    const auto told = TRY(waiting->Get(now + longest + kLate, stop));
+    if (told && told->is_error()) return ErrorOf(*told);
+    if (told && told->type == RedisReply::Type::kText) {
+      return std::move(TRY(ReadEnd(id, told->text)).stored.task);
+    }
   }
 }
 

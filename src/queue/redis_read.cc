@@ -53,6 +53,15 @@ void ReadProgress(std::string_view text, Progress& progress) {
   progress.message = GetString(*json, "message").value_or("");
 }
 
+// What doesn't stand in the hash.
+Result<> AddRest(StoredTask& stored, std::string_view result, std::string_view progress) {
+  Task& task = stored.task;
+  if (!result.empty()) task.result = TRY(ParseJson(result));
+  ReadProgress(progress, task.progress);
+  task.payload = TRY(ParseJson(stored.payload));
+  return Ok{};
+}
+
 // As in process:NAME:status and heartbeat:NAME, which are named as users know the processes. The
 // longer name is for the second process of a kind of which there is one as a rule.
 struct ProcessNames {
@@ -107,15 +116,28 @@ Result<std::vector<RedisQueue::Seen>> RedisQueue::Look(std::span<const TaskId> i
       return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
     Seen seen;
     seen.stored = TRY(UnpackTask(item.items[0].text, item.items[1], item.items[2].text));
-    Task& task = seen.stored.task;
-    if (!item.items[3].text.empty()) task.result = TRY(ParseJson(item.items[3].text));
-    ReadProgress(item.items[4].text, task.progress);
+    TRY(AddRest(seen.stored, item.items[3].text, item.items[4].text));
     seen.events = item.items[5].text;
+    Task& task = seen.stored.task;
     if (!item.items[6].text.empty() && task.reason.empty()) task.reason = "paused";
-    task.payload = TRY(ParseJson(seen.stored.payload));
     all.push_back(std::move(seen));
   }
   return all;
+}
+
+Result<RedisQueue::Seen> RedisQueue::ReadEnd(const TaskId& id, std::string_view told) {
+  const std::vector<std::string_view> fields = TRY(CutNetstrings(told));
+  if (fields.size() < 4) return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+  RedisReply hash;
+  for (size_t i = 4; i < fields.size(); ++i) {
+    hash.items.emplace_back().type = RedisReply::Type::kText;
+    hash.items.back().text = fields[i];
+  }
+  Seen seen;
+  seen.stored = TRY(UnpackTask(id, hash, fields[0]));
+  TRY(AddRest(seen.stored, fields[1], fields[2]));
+  seen.events = fields[3];
+  return seen;
 }
 
 Result<RedisQueue::Seen> RedisQueue::LookAt(const TaskId& id, bool awaited) {

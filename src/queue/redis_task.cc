@@ -30,16 +30,14 @@ int64_t Number(std::string_view text) {
   return number;
 }
 
-// Cuts the eight fields off the front; false if they aren't there.
-bool CutFields(std::string_view& text, std::array<std::string_view, kFields>& fields) {
-  for (std::string_view& field : fields) {
-    const size_t colon = text.find(':');
-    if (colon == std::string_view::npos || colon > 9) return false;
-    const auto size = static_cast<size_t>(Number(text.substr(0, colon)));
-    if (text.size() - colon - 1 < size) return false;
-    field = text.substr(colon + 1, size);
-    text.remove_prefix(colon + 1 + size);
-  }
+// Cuts LENGTH:TEXT off the front; false if it isn't there.
+bool CutNetstring(std::string_view& text, std::string_view& field) {
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos || colon > 9) return false;
+  const auto size = static_cast<size_t>(Number(text.substr(0, colon)));
+  if (text.size() - colon - 1 < size) return false;
+  field = text.substr(colon + 1, size);
+  text.remove_prefix(colon + 1 + size);
   return true;
 }
 
@@ -54,8 +52,10 @@ std::string_view CutWord(std::string_view& text) {
 Result<> ReadDefinition(std::string_view text, StoredTask& stored) {
   Task& task = stored.task;
   std::array<std::string_view, kFields> fields;
-  if (!CutFields(text, fields)) {
-    return Error{Code::kCorrupt, "task " + task.id + ": its definition is damaged or gone"};
+  for (std::string_view& field : fields) {
+    if (!CutNetstring(text, field)) {
+      return Error{Code::kCorrupt, "task " + task.id + ": its definition is damaged or gone"};
+    }
   }
   task.queue = fields[0];
   task.kind = fields[1];
@@ -166,6 +166,16 @@ Result<StoredTask> UnpackTask(const std::string& id, const RedisReply& hash,
   if (fields.contains("error")) task.error = UnpackError(field("error"));
   task.cancel_requested = field("x").find('c') != std::string_view::npos;
   return stored;
+}
+
+Result<std::vector<std::string_view>> CutNetstrings(std::string_view text) {
+  std::vector<std::string_view> fields;
+  while (!text.empty()) {
+    if (!CutNetstring(text, fields.emplace_back())) {
+      return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+    }
+  }
+  return fields;
 }
 
 std::vector<TaskEvent> HistoryOf(const Task& task, std::string_view events) {

@@ -28,6 +28,9 @@ Result<StoredTask> UnpackTask(const std::string& id, const storage::RedisReply& 
 // A task that was never touched since it was made.
 Result<StoredTask> UnpackNewTask(const std::string& id, std::string_view definition);
 
+// The pieces of a text that is nothing but LENGTH:TEXT, one after the other; kCorrupt otherwise.
+Result<std::vector<std::string_view>> CutNetstrings(std::string_view text);
+
 // A task's history: what its state implies, with the lines of task:ID:events in between.
 std::vector<TaskEvent> HistoryOf(const Task& task, std::string_view events);
 

@@ -198,7 +198,7 @@ bool Runner::Ready() {
 void Runner::Pause(int failures) {
   RetryPolicy policy;
   policy.backoff_first = Milliseconds(200);
-  policy.backoff_max = Milliseconds(5000);
+  policy.backoff_max = Milliseconds(2000);
   const Steady::time_point until =
       std::min(Steady::now() + Backoff(policy, failures, RandomFraction()), give_up_at_.load());
   // A stop ends the wait that it falls into, so that the bound by its grace is seen.

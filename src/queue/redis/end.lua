@@ -143,11 +143,16 @@ leave_letter = function(task)
   add(task.letter_queue, task.priority, definition, 0, task.unique, '', '')
 end
 
--- Lets those go on who wait for its end (Await).
+-- Tells those who wait for its end (Await) all that `look` would: netstrings of definition if it stands
+-- apart, result, progress, history, and then of fields and values of the hash.
 local function announce(id)
-  local key = prefix .. 'task:' .. id .. ':ended'
-  call('RPUSH', key, 1)
-  call('PEXPIRE', key, 60000)
+  local name = prefix .. 'task:' .. id
+  local flat = call('HGETALL', status_key(id))
+  local answer = {call('GET', name .. ':data') or '', call('GET', name .. ':result') or '',
+                  call('GET', name .. ':progress') or '', call('GET', name .. ':events') or ''}
+  for i = 1, #flat do answer[4 + i] = flat[i] end
+  call('RPUSH', name .. ':ended', netstrings(answer))
+  call('PEXPIRE', name .. ':ended', 60000)
 end
 
 -- Out of the place where a task of its present status stands.

@@ -206,7 +206,7 @@ local function complete(id, token, result, ttl, unique, faulty, args, first, las
     if gone then return 'missing ' .. gone end
   end
   call('HSET', key, 'status', 'finished', 'end', now)
-  call('SET', prefix .. 'task:' .. id .. ':result', result, 'PX', ttl)
+  call('PSETEX', prefix .. 'task:' .. id .. ':result', ttl, result)
   if unique ~= '' and call('HGET', prefix .. 'queue:unique', unique) == id then
     call('HDEL', prefix .. 'queue:unique', unique)
   end
