@@ -2,12 +2,14 @@
 
 #include <sys/statvfs.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/commands.h"
 #include "daemon/layout.h"
+#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 
 namespace msearch::daemon {
@@ -23,6 +25,39 @@ Result<Settings> LoadSettings(const std::string& config, const std::string& data
   }
   if (!data.empty()) source.flags["--data"] = data;
   return Settings::Load(source);
+}
+
+// Beyond this the times that users see and those of the queue tell different stories.
+constexpr int64_t kClockSkewMs = 2000;
+
+std::vector<cli::Check> RedisChecks(const queue::RedisQueueOptions& options) {
+  const auto redis = storage::Redis::Make(options.server);
+  const auto health =
+      redis.ok() ? queue::CheckRedis(**redis) : Result<queue::RedisHealth>(redis.error());
+  if (!health.ok()) {
+    return {{"redis", false, health.message(), "start it, or set redis.host and its like"}};
+  }
+  std::vector<cli::Check> checks;
+  const bool fit = health->faults.empty();
+  checks.push_back(
+      {"redis", fit,
+       fit ? (*redis)->where() + ", version " + health->version : health->faults.front(),
+       "change its configuration"});
+  const bool persists = health->warnings.empty();
+  checks.push_back({"redis persistence", persists,
+                    persists ? "appends to a file" : health->warnings.front(),
+                    "set appendonly yes"});
+  const int64_t skew = health->clock_ahead_ms;
+  checks.push_back(
+      {"redis clock", skew > -kClockSkewMs && skew < kClockSkewMs,
+       fmt::format("{} ms {} this machine's", std::abs(skew), skew < 0 ? "behind" : "ahead of"),
+       "synchronise both with NTP"});
+  if (health->maxmemory > 0) {
+    const int64_t percent = health->used_memory * 100 / health->maxmemory;
+    checks.push_back({"redis memory", percent < 90, fmt::format("{} % used", percent),
+                      "raise maxmemory, or let workers catch up"});
+  }
+  return checks;
 }
 
 }  // namespace
@@ -70,6 +105,9 @@ std::vector<cli::Check> LocalChecks() {
   const bool there = std::filesystem::exists(runtime, error);
   checks.push_back({"ONNX Runtime", there, there ? runtime : runtime + ": not there",
                     "set model.runtime, or install it where the system looks for libraries"});
+  if (const auto redis = RedisOptions(*settings)) {
+    for (cli::Check& check : RedisChecks(*redis)) checks.push_back(std::move(check));
+  }
   std::string folder = layout.data;
   while (!std::filesystem::exists(folder, error) && folder.size() > 1) {
     folder = std::filesystem::path(folder).parent_path().string();
