@@ -47,6 +47,7 @@ const std::vector<std::pair<std::string, std::string>> kOwners{
     {"libheif/", "media"},    {"seccomp.h", "media"},  {"CLI/", "cli"},
     {"hiredis/", "storage"},  {"openssl/ssl.h", "storage"},
     {"libxml/", "media"},     {"zip.h", "media"},
+    {"libav", "media"},       {"libsw", "media"},
     {"prometheus/", "api"},   {"yaml-cpp/", "daemon"}, {"xxhash.h", "index"},
 };
 

@@ -40,6 +40,10 @@ struct PrepareOptions {
   uint64_t picture_pixels_max = 250'000'000;  // by the header, before decoding
   uint64_t text_bytes_max = 16 << 20;
   uint32_t passage_words_max = 200;  // CJK: one character counts as a word
+  uint32_t shots_max = 500;          // of a film; 0: it is described as a whole
+  // From here on films and sounds are no longer decoded, and what was seen until then is given;
+  // 0: no limit but the caller's patience.
+  uint32_t seconds_max = 0;
 };
 
 // What a segment is, and which of its fields mean something.
@@ -92,8 +96,13 @@ struct Prepared {
   std::vector<std::string> pixels;          // raw RGB as PixelsWanted
   std::string thumbnail;                    // JPEG (PNG-less); empty for documents
   std::string title;                        // of a document: its first heading
+  double duration = 0;                      // seconds; 0: has none
+  // The rest that is shown: of films and sounds "codec", "frame_rate", "sound", "artist", "album";
+  // "strip": {tile: [width, height], columns, times: [seconds]}, how `strip` is laid out.
+  Json attributes = Json::object();
+  std::string strip;  // JPEG: frames of a film, in rows; empty: none
 
-  Json Head() const;  // without pixels and thumbnail
+  Json Head() const;  // without pixels, thumbnail and strip
   static Result<Prepared> FromHead(const Json& head);
 };
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "media/decoder.h"
 #include "media/document.h"
+#include "media/film.h"
 #include "media/picture.h"
 #include "media/sandbox.h"
 #include "media/wire.h"
@@ -61,6 +62,7 @@ Result<Frame> Answer(const Frame& frame) {
 void Preload() {
   PreloadPictureLibraries();
   PreloadDocumentLibraries();
+  PreloadFilmLibraries();
   // Unicode tables and converters.
   (void)DecodeText("\xB0\xA1\xB0\xA2");
   (void)SplitSentences("One. Two.");

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "media/document.h"
+#include "media/film.h"
 #include "media/picture.h"
 
 namespace msearch::media {
@@ -46,7 +47,13 @@ bool IsAvif(Head head) { return HasBrand(head, {"avif", "avis"}); }
 bool IsHeic(Head head) {
   return HasBrand(head, {"heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1"});
 }
-bool IsMp4(Head head) { return At(head, 4, "ftyp"); }
+// Older QuickTime files begin with any box.
+bool IsMp4(Head head) {
+  for (const char* box : {"ftyp", "moov", "mdat", "wide", "free", "skip", "pnot"}) {
+    if (At(head, 4, box)) return true;
+  }
+  return false;
+}
 bool IsMatroska(Head head) { return At(head, 0, "\x1A\x45\xDF\xA3"); }
 bool IsPdf(Head head) { return At(head, 0, "%PDF-"); }
 bool IsZip(Head head) { return At(head, 0, "PK\x03\x04"); }
@@ -58,10 +65,89 @@ bool IsElf(Head head) {
             "\x7F"
             "ELF");
 }
+bool IsAvi(Head head) { return At(head, 0, "RIFF") && At(head, 8, "AVI"); }
+bool IsFlv(Head head) { return At(head, 0, "FLV\x01"); }
+bool IsAsf(Head head) { return At(head, 0, "\x30\x26\xB2\x75\x8E\x66\xCF\x11"); }
+bool IsMxf(Head head) { return At(head, 0, "\x06\x0E\x2B\x34\x02\x05\x01\x01\x0D\x01\x02"); }
 bool IsOgg(Head head) { return At(head, 0, "OggS"); }
 bool IsFlac(Head head) { return At(head, 0, "fLaC"); }
-bool IsWave(Head head) { return At(head, 0, "RIFF") && At(head, 8, "WAVE"); }
-bool IsMp3(Head head) { return At(head, 0, "ID3"); }
+bool IsWave(Head head) {
+  return (At(head, 0, "RIFF") || At(head, 0, "RF64")) && At(head, 8, "WAVE");
+}
+bool IsWave64(Head head) { return At(head, 0, "riff\x2E\x91\xCF\x11"); }
+bool IsAiff(Head head) {
+  return At(head, 0, "FORM") && (At(head, 8, "AIFF") || At(head, 8, "AIFC"));
+}
+bool IsAmr(Head head) { return At(head, 0, "#!AMR"); }
+bool IsAu(Head head) { return At(head, 0, ".snd"); }
+bool IsCaf(Head head) { return At(head, 0, "caff"); }
+bool IsApe(Head head) { return At(head, 0, "MAC "); }
+bool IsWavPack(Head head) { return At(head, 0, "wvpk"); }
+bool IsTta(Head head) { return At(head, 0, "TTA1"); }
+bool IsAc3(Head head) { return At(head, 0, "\x0B\x77"); }
+
+// Packets of 188 bytes that each begin with the same byte; discs put four more before each.
+bool IsTransport(Head head) {
+  for (const auto& [first, step] : {std::pair<size_t, size_t>{0, 188}, {4, 192}, {0, 204}}) {
+    size_t packets = 0;
+    while (packets < 5 && At(head, first + packets * step, "G")) ++packets;
+    if (packets == 5) return true;
+  }
+  return false;
+}
+bool IsProgramStream(Head head) {
+  using namespace std::literals;
+  return At(head, 0, "\0\0\x01\xBA"sv);
+}
+bool IsMpegVideo(Head head) {
+  using namespace std::literals;
+  return At(head, 0, "\0\0\x01\xB3"sv);
+}
+
+int ByteAt(Head head, size_t at) { return at < head.size() ? static_cast<uint8_t>(head[at]) : -1; }
+
+// The length of an MPEG audio frame of layer II or III whose header begins here; 0: none does.
+size_t MpegAudioFrame(Head head, size_t at) {
+  const int sync = ByteAt(head, at + 1);
+  const int rates = ByteAt(head, at + 2);
+  if (ByteAt(head, at) != 0xFF || sync < 0xE0 || rates < 0) return 0;
+  const int version = sync >> 3 & 3;  // 0: 2.5, 2: 2, 3: 1
+  const int layer = 4 - (sync >> 1 & 3);
+  const int bit_rate = rates >> 4;
+  const int sample_rate = rates >> 2 & 3;
+  if (version == 1 || (layer != 2 && layer != 3) || bit_rate == 0 || bit_rate == 15 ||
+      sample_rate == 3) {
+    return 0;
+  }
+  static constexpr int kBitRates[3][16] = {
+      {0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0},  // 1, layer II
+      {0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0},   // 1, layer III
+      {0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0},       // 2
+  };
+  static constexpr int kSampleRates[] = {44100, 48000, 32000};
+  const int hertz = kSampleRates[sample_rate] >> (version == 3 ? 0 : version == 2 ? 1 : 2);
+  const int kilobits = kBitRates[version == 3 ? layer - 2 : 2][bit_rate];
+  const int samples_8 = version != 3 && layer == 3 ? 72 : 144;
+  return static_cast<size_t>(samples_8 * kilobits * 1000 / hertz + (rates >> 1 & 1));
+}
+// With tags in front, or two frames in a row: two bytes alone begin many another file.
+bool IsMp3(Head head) {
+  if (At(head, 0, "ID3")) return true;
+  const size_t length = MpegAudioFrame(head, 0);
+  return length > 0 && MpegAudioFrame(head, length) > 0;
+}
+
+size_t AdtsFrame(Head head, size_t at) {
+  if (ByteAt(head, at) != 0xFF || (ByteAt(head, at + 1) & 0xF6) != 0xF0 || at + 6 > head.size()) {
+    return 0;
+  }
+  return static_cast<size_t>((ByteAt(head, at + 3) & 3) << 11 | ByteAt(head, at + 4) << 3 |
+                             ByteAt(head, at + 5) >> 5);
+}
+bool IsAdts(Head head) {
+  const size_t length = AdtsFrame(head, 0);
+  return length >= 7 && AdtsFrame(head, length) >= 7;
+}
 bool Never(Head) { return false; }
 
 template <PictureDecoder decode>
@@ -72,6 +158,54 @@ Result<Prepared> Picture(const MediaSource& source, const PrepareOptions& option
 template <PictureDecoder decode>
 Result<View> PictureView(const MediaSource& source, const ViewWanted& wanted) {
   return ViewPicture(decode, source, wanted);
+}
+
+// FFmpeg's names of containers.
+constexpr char kMov[] = "mov";
+constexpr char kMatroska[] = "matroska";
+constexpr char kAvi[] = "avi";
+constexpr char kFlv[] = "flv";
+constexpr char kAsf[] = "asf";
+constexpr char kMxf[] = "mxf";
+constexpr char kTransport[] = "mpegts";
+constexpr char kProgramStream[] = "mpeg";
+constexpr char kMpegVideo[] = "mpegvideo";
+constexpr char kOgg[] = "ogg";
+constexpr char kFlac[] = "flac";
+constexpr char kWave[] = "wav";
+constexpr char kWave64[] = "w64";
+constexpr char kAiff[] = "aiff";
+constexpr char kAmr[] = "amr";
+constexpr char kAu[] = "au";
+constexpr char kCaf[] = "caf";
+constexpr char kApe[] = "ape";
+constexpr char kWavPack[] = "wv";
+constexpr char kTta[] = "tta";
+constexpr char kMp3[] = "mp3";
+constexpr char kAac[] = "aac";
+constexpr char kAc3[] = "ac3";
+
+template <const char* demuxer>
+Result<Prepared> Film(const MediaSource& source, const PrepareOptions& options) {
+  return PrepareFilm(source, demuxer, options);
+}
+template <const char* demuxer>
+Result<View> FilmView(const MediaSource& source, const ViewWanted& wanted) {
+  return ViewFilm(source, demuxer, wanted);
+}
+template <const char* demuxer>
+Result<std::vector<float>> FilmSamples(const MediaSource& source, const SamplesWanted& wanted) {
+  return SampleFilm(source, demuxer, wanted);
+}
+
+// What the container holds, its content says: a row's mime and type are for messages.
+template <const char* demuxer>
+constexpr Decoder FilmRow(std::string_view mime, bool (*matches)(Head)) {
+  return {mime, MediaType::kVideo, matches, Film<demuxer>, FilmView<demuxer>, FilmSamples<demuxer>};
+}
+template <const char* demuxer>
+constexpr Decoder SoundRow(std::string_view mime, bool (*matches)(Head)) {
+  return {mime, MediaType::kAudio, matches, Film<demuxer>, nullptr, FilmSamples<demuxer>};
 }
 
 constexpr Decoder kDecoders[] = {
@@ -85,12 +219,29 @@ constexpr Decoder kDecoders[] = {
     {"image/bmp", MediaType::kPicture, IsBmp, Picture<DecodeBmp>, PictureView<DecodeBmp>},
     {"image/avif", MediaType::kPicture, IsAvif, Picture<DecodeHeif>, PictureView<DecodeHeif>},
     {"image/heic", MediaType::kPicture, IsHeic, Picture<DecodeHeif>, PictureView<DecodeHeif>},
-    {"video/mp4", MediaType::kVideo, IsMp4, nullptr},
-    {"video/x-matroska", MediaType::kVideo, IsMatroska, nullptr},
-    {"audio/ogg", MediaType::kAudio, IsOgg, nullptr},
-    {"audio/flac", MediaType::kAudio, IsFlac, nullptr},
-    {"audio/wav", MediaType::kAudio, IsWave, nullptr},
-    {"audio/mpeg", MediaType::kAudio, IsMp3, nullptr},
+    FilmRow<kMov>("video/mp4", IsMp4),
+    FilmRow<kMatroska>("video/x-matroska", IsMatroska),
+    FilmRow<kAvi>("video/x-msvideo", IsAvi),
+    FilmRow<kFlv>("video/x-flv", IsFlv),
+    FilmRow<kAsf>("video/x-ms-wmv", IsAsf),
+    FilmRow<kMxf>("application/mxf", IsMxf),
+    FilmRow<kTransport>("video/mp2t", IsTransport),
+    FilmRow<kProgramStream>("video/mpeg", IsProgramStream),
+    FilmRow<kMpegVideo>("video/mpeg", IsMpegVideo),
+    FilmRow<kOgg>("video/ogg", IsOgg),
+    SoundRow<kFlac>("audio/flac", IsFlac),
+    SoundRow<kWave>("audio/wav", IsWave),
+    SoundRow<kWave64>("audio/x-w64", IsWave64),
+    SoundRow<kAiff>("audio/aiff", IsAiff),
+    SoundRow<kAmr>("audio/amr", IsAmr),
+    SoundRow<kAu>("audio/basic", IsAu),
+    SoundRow<kCaf>("audio/x-caf", IsCaf),
+    SoundRow<kApe>("audio/x-ape", IsApe),
+    SoundRow<kWavPack>("audio/x-wavpack", IsWavPack),
+    SoundRow<kTta>("audio/x-tta", IsTta),
+    SoundRow<kMp3>("audio/mpeg", IsMp3),
+    SoundRow<kAac>("audio/aac", IsAdts),
+    SoundRow<kAc3>("audio/ac3", IsAc3),
     {"application/pdf", MediaType::kDocument, IsPdf, nullptr},
     {"application/zip", MediaType::kDocument, IsZip, PrepareArchive},
     {"application/x-ole-storage", MediaType::kDocument, IsOle, nullptr},

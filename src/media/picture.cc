@@ -58,6 +58,14 @@ Raster Padded(const Raster& raster, const PixelsWanted& wanted) {
   return out;
 }
 
+Raster Thumbnail(const Raster& raster, const Prepared& picture, uint32_t side_max) {
+  const uint32_t longer = std::max(picture.width, picture.height);
+  const double scale = std::min(1.0, static_cast<double>(side_max) / longer);
+  return Resize(raster, Scaled(picture.width, scale), Scaled(picture.height, scale));
+}
+
+}  // namespace
+
 std::string PixelsFor(const Raster& raster, const PixelsWanted& wanted) {
   switch (wanted.fit) {
     case Fit::kStretch:
@@ -70,13 +78,13 @@ std::string PixelsFor(const Raster& raster, const PixelsWanted& wanted) {
   return {};
 }
 
-Raster Thumbnail(const Raster& raster, const Prepared& picture, uint32_t side_max) {
-  const uint32_t longer = std::max(picture.width, picture.height);
-  const double scale = std::min(1.0, static_cast<double>(side_max) / longer);
-  return Resize(raster, Scaled(picture.width, scale), Scaled(picture.height, scale));
+Raster Reduced(const Raster& raster, uint32_t side_max) {
+  const uint32_t longer = std::max(raster.width, raster.height);
+  if (longer <= side_max) return raster;
+  const double scale = static_cast<double>(side_max) / longer;
+  return Resize(raster, std::min(side_max, Scaled(raster.width, scale)),
+                std::min(side_max, Scaled(raster.height, scale)));
 }
-
-}  // namespace
 
 uint32_t PictureRequest::Reduction(uint32_t width, uint32_t height, uint32_t most) const {
   const uint32_t shorter = std::min(width, height);
@@ -138,13 +146,8 @@ Result<View> ViewPicture(PictureDecoder decode, const MediaSource& source,
   request.pixels_max = wanted.picture_pixels_max;
   request.longer_side_min = wanted.side_max;
   DecodedPicture decoded = TRY(decode(source, request));
-  Raster raster = Upright(std::move(decoded.raster), decoded.exif.orientation);
-  const uint32_t longer = std::max(raster.width, raster.height);
-  if (longer > wanted.side_max) {
-    const double scale = static_cast<double>(wanted.side_max) / longer;
-    raster = Resize(raster, std::min(wanted.side_max, Scaled(raster.width, scale)),
-                    std::min(wanted.side_max, Scaled(raster.height, scale)));
-  }
+  const Raster raster =
+      Reduced(Upright(std::move(decoded.raster), decoded.exif.orientation), wanted.side_max);
   return View{raster.width, raster.height, ToRgb(raster)};
 }
 

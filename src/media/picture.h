@@ -44,6 +44,11 @@ Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source
 Result<View> ViewPicture(PictureDecoder decode, const MediaSource& source,
                          const ViewWanted& wanted);
 
+// Upright pixels as a model wants them.
+std::string PixelsFor(const Raster& raster, const PixelsWanted& wanted);
+// Reduced so that no side is longer than this; never enlarged.
+Raster Reduced(const Raster& raster, uint32_t side_max);
+
 // The decoders. Errors: kCorrupt, kUnsupported, kTooLarge.
 
 // libjpeg-turbo, scaling while decoding. A file whose end is missing or whose data are damaged is

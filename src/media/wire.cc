@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kThumbnailBytesMax = 16 << 20;
 constexpr size_t kSegmentsMax = 1 << 20;
+constexpr size_t kAttributesBytesMax = 64 << 10;
 
 Error Misfit(const std::string& fault) {
   return {Code::kCrashed, "codec child: its answer doesn't fit the question: " + fault};
@@ -95,6 +96,8 @@ Json Prepared::Head() const {
   if (gps) json["gps"] = {gps->first, gps->second};
   if (perceptual_hash) json["perceptual_hash"] = HashToHex(*perceptual_hash);
   if (!title.empty()) json["title"] = title;
+  if (duration > 0) json["duration"] = duration;
+  if (!attributes.empty()) json["attributes"] = attributes;
   Json list = Json::array();
   for (const Segment& segment : segments) list.push_back(ToJson(segment));
   json["segments"] = std::move(list);
@@ -118,6 +121,10 @@ Result<Prepared> Prepared::FromHead(const Json& head) {
   if (head.contains("gps")) out.gps = PositionFromJson(head["gps"]);
   out.perceptual_hash = HashFromHex(GetString(head, "perceptual_hash").value_or(""));
   out.title = SanitizeUtf8(GetString(head, "title").value_or(""));
+  out.duration = std::max(0.0, GetDouble(head, "duration").value_or(0));
+  if (head.contains("attributes") && head["attributes"].is_object()) {
+    out.attributes = head["attributes"];
+  }
   for (const Json& segment : *segments) out.segments.push_back(SegmentFromJson(segment));
   return out;
 }
@@ -132,7 +139,9 @@ Json Fields(const PrepareOptions& options) {
           {"thumbnail_side_max", options.thumbnail_side_max},
           {"picture_pixels_max", options.picture_pixels_max},
           {"text_bytes_max", options.text_bytes_max},
-          {"passage_words_max", options.passage_words_max}};
+          {"passage_words_max", options.passage_words_max},
+          {"shots_max", options.shots_max},
+          {"seconds_max", options.seconds_max}};
 }
 
 Json Fields(const ViewWanted& wanted) {
@@ -166,6 +175,8 @@ Result<Wanted> WantedFromJson(const Json& json) {
     options.picture_pixels_max = static_cast<uint64_t>(*pixels_max);
     options.text_bytes_max = static_cast<uint64_t>(*bytes_max);
     options.passage_words_max = Number(json, "passage_words_max");
+    options.shots_max = Number(json, "shots_max");
+    options.seconds_max = Number(json, "seconds_max");
     return Wanted(options);
   }
   if (ask == "view") {
@@ -209,6 +220,7 @@ Frame ToFrame(Prepared prepared) {
   Frame frame;
   frame.head = prepared.Head();
   frame.parts.push_back(std::move(prepared.thumbnail));
+  frame.parts.push_back(std::move(prepared.strip));
   for (std::string& pixels : prepared.pixels) frame.parts.push_back(std::move(pixels));
   return frame;
 }
@@ -231,11 +243,16 @@ Frame ToFrame(const std::vector<float>& samples) {
 Result<Prepared> PreparedFromFrame(Frame frame, const PrepareOptions& options) {
   Result<Prepared> head = Prepared::FromHead(frame.head);
   if (!head.ok()) return Misfit(head.message());
-  if (frame.parts.empty() || frame.parts[0].size() > kThumbnailBytesMax) return Misfit("thumbnail");
+  if (frame.parts.size() < 2 || frame.parts[0].size() > kThumbnailBytesMax) {
+    return Misfit("thumbnail");
+  }
+  if (frame.parts[1].size() > kThumbnailBytesMax) return Misfit("film strip");
   Prepared out = std::move(*head);
+  if (DumpJson(out.attributes).size() > kAttributesBytesMax) return Misfit("attributes");
   out.thumbnail = std::move(frame.parts[0]);
+  out.strip = std::move(frame.parts[1]);
   const size_t pixels_size = size_t{options.pixels.width} * options.pixels.height * 3;
-  for (size_t i = 1; i < frame.parts.size(); ++i) {
+  for (size_t i = 2; i < frame.parts.size(); ++i) {
     if (frame.parts[i].size() != pixels_size) return Misfit("size of the pixels");
     out.pixels.push_back(std::move(frame.parts[i]));
   }

@@ -1,7 +1,8 @@
 // What parent and codec child say to each other, in frames of base/child.h. A request carries the
 // file's descriptor and says in "ask" what is wanted:
 //
-//   prepare   the answer's head is Prepared::Head(), its parts the thumbnail and then the pixels
+//   prepare   the answer's head is Prepared::Head(), its parts the thumbnail, the film strip and
+//             then the pixels
 //   view      head {width, height}, one part of RGB
 //   samples   one part of float32
 #pragma once
