@@ -260,8 +260,12 @@ catalog::TextBox Around(const std::vector<catalog::TextBox>& boxes) {
 }
 
 std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash) {
-  if (type == "document" || type == "audio") return "";
+  if (type == "document") return "";
   return fmt::format("/api/media/{}/thumbnail?v={}", media, hash.hex().substr(0, 12));
+}
+
+std::string StripUrl(catalog::MediaId media, const Digest& hash) {
+  return fmt::format("/api/media/{}/filmstrip?v={}", media, hash.hex().substr(0, 12));
 }
 
 Json RootJson(const ingest::RootView& view) {
@@ -360,7 +364,13 @@ Json MediaJson(const catalog::Media& media) {
   if (!content.camera.empty()) json["camera"] = content.camera;
   if (!content.title.empty()) json["title"] = content.title;
   if (content.gps) json["gps"] = {{"lat", content.gps->first}, {"lon", content.gps->second}};
-  if (content.attributes.contains("labels")) json["labels"] = content.attributes["labels"];
+  for (const char* shown : {"labels", "codec", "sound", "frame_rate", "artist", "album", "genre"}) {
+    if (content.attributes.contains(shown)) json[shown] = content.attributes[shown];
+  }
+  if (content.attributes.contains("strip")) {
+    json["strip"] = content.attributes["strip"];
+    json["strip"]["picture"] = StripUrl(media.id, content.hash);
+  }
   const std::string thumbnail = ThumbnailUrl(media.id, content.type, content.hash);
   json["thumbnail"] = thumbnail.empty() ? Json() : Json(thumbnail);
   if (!media.paths.empty()) {

@@ -122,6 +122,16 @@ net::Response Thumbnail(const Context& context, const net::Request& request) {
   return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());
 }
 
+net::Response Strip(const Context& context, const net::Request& request) {
+  auto opened = [&]() -> Result<net::Response> {
+    const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
+    auto file = OpenFile(context.library->thumbnails().StripPathOf(media.content.hash), O_RDONLY);
+    if (!file.ok()) return Error{Code::kNotFound, "media: has no film strip"};
+    return FileResponse(std::move(*file), "image/jpeg", media.content.hash.hex() + "-s");
+  }();
+  return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());
+}
+
 }  // namespace
 
 void AddMediaRoutes(const Context& context, Table* table) {
@@ -157,6 +167,11 @@ void AddMediaRoutes(const Context& context, Table* table) {
        .pattern = "/api/media/{id}/thumbnail",
        .summary = "A small JPEG of it",
        .handle = [context](const net::Request& request) { return Thumbnail(context, request); }});
+  table->push_back(
+      {.method = "GET",
+       .pattern = "/api/media/{id}/filmstrip",
+       .summary = "Small frames of a film in the rows of one JPEG, as `strip` of the media says",
+       .handle = [context](const net::Request& request) { return Strip(context, request); }});
 }
 
 }  // namespace msearch::api

@@ -254,6 +254,8 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   ingest::PrepareOptions options;
   options.picture_pixels_max =
       static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max"));
+  options.file_seconds =
+      static_cast<uint32_t>(settings.Integer("processes.task_worker.file_timeout"));
 
   queue::WorkerOptions worker;
   worker.info = process.info;

@@ -59,6 +59,8 @@ catalog::MediaContent ContentOf(const Parcel& parcel, const media::Prepared& pre
   content.gps = prepared.gps;
   content.perceptual_hash = prepared.perceptual_hash;
   content.title = prepared.title;
+  if (prepared.duration > 0) content.duration = prepared.duration;
+  content.attributes = prepared.attributes;
   for (size_t i = 0; i < prepared.segments.size(); ++i) {
     const media::Segment& from = prepared.segments[i];
     catalog::Segment segment = ToCatalog(from);
@@ -117,6 +119,9 @@ void Library::HandleCommits(std::stop_token stop) {
       }
       if (!parcel.thumbnail.empty()) {
         TRY(thumbnails_.Store(parcel.hash, TRY(blobs_->Get(parcel.thumbnail))));
+      }
+      if (!parcel.strip.empty()) {
+        TRY(thumbnails_.StoreStrip(parcel.hash, TRY(blobs_->Get(parcel.strip))));
       }
       pending.commit.content = ContentOf(parcel, prepared, embeddings);
       return Ok{};

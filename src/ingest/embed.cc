@@ -1,5 +1,7 @@
 #include "ingest/embed.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace msearch::ingest {
@@ -11,6 +13,7 @@ using queue::TaskContext;
 constexpr std::chrono::seconds kLackRemembered{60};
 constexpr std::chrono::seconds kLookAgain{5};
 constexpr Milliseconds kGiveBackDelay{500};
+constexpr size_t kPicturesAtOnce = 32;
 
 // One task's inputs and, after embedding, its vectors: one embedding per segment.
 struct Item {
@@ -63,7 +66,12 @@ Result<> EmbedItems(embedding::Embedder& model, std::span<Item*> items) {
   }
   std::vector<embedding::Embedding> seen;
   std::vector<embedding::Embedding> read;
-  if (!pictures.empty()) seen = TRY(model.EmbedPictures(pictures));
+  // A film brings hundreds: their inputs and what a model makes of them have to fit in memory.
+  for (size_t begin = 0; begin < pictures.size(); begin += kPicturesAtOnce) {
+    const auto part =
+        std::span(pictures).subspan(begin, std::min(kPicturesAtOnce, pictures.size() - begin));
+    for (embedding::Embedding& one : TRY(model.EmbedPictures(part))) seen.push_back(std::move(one));
+  }
   if (!passages.empty()) read = TRY(model.EmbedPassages(passages));
 
   size_t next_picture = 0;

@@ -91,6 +91,7 @@ Json Parcel::ToJson() const {
   Json json{{"job", job.ToJson()}, {"hash", hash.hex()}};
   if (!document.empty()) json["document"] = document;
   if (!thumbnail.empty()) json["thumbnail"] = thumbnail;
+  if (!strip.empty()) json["strip"] = strip;
   if (!pixels.empty()) json["pixels"] = pixels;
   if (!vectors.empty()) json["vectors"] = vectors;
   return json;
@@ -105,6 +106,7 @@ Result<Parcel> Parcel::FromJson(const Json& json) {
   parcel.hash = TRY(Digest::FromHex(GetString(json, "hash").value_or("")));
   parcel.document = GetString(json, "document").value_or("");
   parcel.thumbnail = GetString(json, "thumbnail").value_or("");
+  parcel.strip = GetString(json, "strip").value_or("");
   parcel.vectors = GetString(json, "vectors").value_or("");
   if (json.contains("pixels")) {
     for (const Json& id : json["pixels"]) {
@@ -117,7 +119,7 @@ Result<Parcel> Parcel::FromJson(const Json& json) {
 
 std::vector<std::string> Parcel::Blobs() const {
   std::vector<std::string> ids = pixels;
-  for (const std::string& id : {document, thumbnail, vectors}) {
+  for (const std::string& id : {document, thumbnail, strip, vectors}) {
     if (!id.empty()) ids.push_back(id);
   }
   return ids;
@@ -285,7 +287,11 @@ NewTask VectorsTask(const TextsJob& job) {
 }
 
 NewTask PrepareTask(const PrepareJob& job, queue::Priority priority) {
-  return FileTask(kPrepareQueue, "prepare", job, job.ToJson(), priority);
+  NewTask task = FileTask(kPrepareQueue, "prepare", job, job.ToJson(), priority);
+  // Reading and decoding a long film takes long; see also ingest/prepare.cc.
+  constexpr uint64_t kBytesPerMillisecond = 1000;
+  task.timeout += Milliseconds(std::min<uint64_t>(job.size / kBytesPerMillisecond, 4 * 3600'000));
+  return task;
 }
 
 NewTask EmbedTask(const Parcel& parcel, queue::Priority priority) {

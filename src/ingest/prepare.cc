@@ -1,5 +1,7 @@
 #include "ingest/prepare.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 // The content's hash comes first: a copy, a move that the monitor couldn't explain, or a touched
@@ -55,6 +57,25 @@ class Preparer {
   // work for seconds below this mark.
   bool HasRoom() const { return blobs_->bytes() <= blobs_->bytes_max() / 4 * 3; }
 
+  // The pixels of one film fill a part of the store only.
+  uint32_t ShotsMax(const media::PixelsWanted& pixels) const {
+    constexpr uint64_t kMost = 1000;
+    const uint64_t shot = uint64_t{3} * pixels.width * pixels.height;
+    if (shot == 0) return kMost;
+    return static_cast<uint32_t>(std::clamp<uint64_t>(blobs_->bytes_max() / 8 / shot, 1, kMost));
+  }
+
+  // Films and sounds may take longer the more there is of them.
+  uint32_t SecondsMax(const PrepareJob& job) const {
+    const auto type = media::TypeOfExtension(job.path);
+    if (type != media::MediaType::kVideo && type != media::MediaType::kAudio) return 0;
+    constexpr uint64_t kBytesPerSecond = 2 << 20;
+    constexpr uint64_t kLongest = 3600;
+    const uint64_t own = options_.file_seconds;
+    return static_cast<uint32_t>(
+        std::min(own + job.size / kBytesPerSecond, std::max(own, kLongest)));
+  }
+
   Result<> Prepare(const PrepareJob& job, const queue::TaskContext& task, Outcome* outcome) {
     const queue::Priority priority = task.lease().task.priority;
     const auto file = TRY(media_->Find(job, task.stop_token()));
@@ -80,6 +101,8 @@ class Preparer {
       wanted.pixels = Wanted(job.model->image);
       wanted.passage_words_max = job.model->passage_words_max;
     }
+    wanted.shots_max = ShotsMax(wanted.pixels);
+    wanted.seconds_max = SecondsMax(job);
     const Fd& content = *TRY(file->Open());
     auto prepared = codec_->Prepare(content, job.path, wanted);
     if (file->Changed()) return changing;
@@ -102,6 +125,7 @@ class Preparer {
   Result<> Store(const media::Prepared& prepared, Parcel* parcel) {
     parcel->document = TRY(blobs_->Put(ToCbor(prepared.Head())));
     if (!prepared.thumbnail.empty()) parcel->thumbnail = TRY(blobs_->Put(prepared.thumbnail));
+    if (!prepared.strip.empty()) parcel->strip = TRY(blobs_->Put(prepared.strip));
     for (const std::string& pixels : prepared.pixels) {
       parcel->pixels.push_back(TRY(blobs_->Put(pixels)));
     }

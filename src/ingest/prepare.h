@@ -15,6 +15,8 @@ namespace msearch::ingest {
 struct PrepareOptions {
   uint64_t picture_pixels_max = 250'000'000;
   uint32_t thumbnail_side_max = 320;
+  // For one file; a film or sound gets a second more for every two megabytes, up to an hour.
+  uint32_t file_seconds = 60;
 };
 
 // Whether a content is complete for this preparation and model, so that nothing but its path is

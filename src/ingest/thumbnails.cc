@@ -14,11 +14,27 @@ std::string Thumbnails::PathOf(const Digest& hash) const {
   return directory_ + "/" + hex.substr(0, 2) + "/" + hex + ".jpg";
 }
 
-Result<> Thumbnails::Store(const Digest& hash, std::string_view jpeg) const {
-  const std::string path = PathOf(hash);
+std::string Thumbnails::StripPathOf(const Digest& hash) const {
+  const std::string hex = hash.hex();
+  return directory_ + "/" + hex.substr(0, 2) + "/" + hex + ".strip.jpg";
+}
+
+namespace {
+
+Result<> StoreAt(const std::string& path, std::string_view jpeg) {
   std::error_code error;
   fs::create_directories(fs::path(path).parent_path(), error);
   return WriteFileAtomically(path, jpeg);
+}
+
+}  // namespace
+
+Result<> Thumbnails::Store(const Digest& hash, std::string_view jpeg) const {
+  return StoreAt(PathOf(hash), jpeg);
+}
+
+Result<> Thumbnails::StoreStrip(const Digest& hash, std::string_view jpeg) const {
+  return StoreAt(StripPathOf(hash), jpeg);
 }
 
 Result<int> Thumbnails::Sweep(const std::function<Result<bool>(const Digest&)>& known,

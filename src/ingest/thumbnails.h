@@ -1,4 +1,5 @@
-// Thumbnails: DIRECTORY/ab/HASH.jpg, by the content's SHA-256. A cache: what is missing is made
+// Thumbnails: DIRECTORY/ab/HASH.jpg, by the content's SHA-256, and beside them the strips of films,
+// HASH.strip.jpg. A cache: what is missing is made
 // again when it's asked for, what belongs to no content goes.
 #pragma once
 
@@ -19,6 +20,8 @@ class Thumbnails {
 
   std::string PathOf(const Digest& hash) const;
   Result<> Store(const Digest& hash, std::string_view jpeg) const;
+  std::string StripPathOf(const Digest& hash) const;
+  Result<> StoreStrip(const Digest& hash, std::string_view jpeg) const;
   // One of the 256 folders, another one with each call: removes the files that aren't named by a
   // content that is known and were made at least `age` ago (a commit may be under way). Returns how
   // many.

@@ -67,14 +67,16 @@ struct Codec::Impl {
   }
 
   template <typename Answer, typename Read>
-  Result<Answer> Ask(const Fd& file, const std::string& name, const Wanted& wanted, Read&& read) {
+  Result<Answer> Ask(const Fd& file, const std::string& name, const Wanted& wanted, Read&& read,
+                     uint32_t seconds_max = 0) {
     ReplaceChild();
     if (!child.running()) files = 0;
     ++files;
     Frame request;
     request.head = ToJson(CodecRequest{name, wanted});
     request.fd = Fd(file.get());
-    Result<Frame> answer = child.Call(request, Milliseconds(limits.timeout_ms));
+    const Milliseconds patience(seconds_max > 0 ? int64_t{seconds_max} * 1000 : limits.timeout_ms);
+    Result<Frame> answer = child.Call(request, patience);
     request.fd.Release();  // lent
     if (!answer.ok()) return Explain(answer.error(), file, name);
     Result<Answer> out = read(std::move(*answer));
@@ -95,9 +97,10 @@ Codec::~Codec() = default;
 
 Result<Prepared> Codec::Prepare(const Fd& file, const std::string& name,
                                 const PrepareOptions& options) {
-  return impl_->Ask<Prepared>(file, name, options, [&](Frame answer) {
-    return PreparedFromFrame(std::move(answer), options);
-  });
+  return impl_->Ask<Prepared>(
+      file, name, options,
+      [&](Frame answer) { return PreparedFromFrame(std::move(answer), options); },
+      options.seconds_max);
 }
 
 Result<View> Codec::ViewOf(const Fd& file, const std::string& name, const ViewWanted& wanted) {

@@ -41,8 +41,8 @@ struct PrepareOptions {
   uint64_t text_bytes_max = 16 << 20;
   uint32_t passage_words_max = 200;  // CJK: one character counts as a word
   uint32_t shots_max = 500;          // of a film; 0: it is described as a whole
-  // From here on films and sounds are no longer decoded, and what was seen until then is given;
-  // 0: no limit but the caller's patience.
+  // That a film or sound may take, instead of CodecLimits::timeout_ms. A little before, decoding
+  // ends by itself and what was seen until then is given. 0: as every other file.
   uint32_t seconds_max = 0;
 };
 

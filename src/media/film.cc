@@ -24,8 +24,10 @@ using Deadline = std::optional<std::chrono::steady_clock::time_point>;
 constexpr double kWindowSecondsMin = 3;  // what is left at the end and shorter joins the last one
 constexpr size_t kWindowsMax = 20000;
 constexpr uint32_t kScanRate = 16000;
-// Of the time for a film: its sound gets what its pictures leave.
-constexpr double kPicturesShare = 0.6;
+// Of the time for a film. Its sound gets what its pictures leave; at the end there has to be time
+// for answering.
+constexpr double kPicturesShare = 0.5;
+constexpr double kDecodingShare = 0.8;
 
 Deadline After(uint32_t seconds, double share) {
   if (seconds == 0) return std::nullopt;
@@ -65,6 +67,18 @@ void TakeTags(const AvFile& file, Prepared* out) {
   for (const char* name : {"artist", "album", "genre"}) {
     if (std::string value = file.Tag(name); !value.empty()) out->attributes[name] = value;
   }
+}
+
+// What the file says of itself is found by words.
+std::string SearchableTags(const Prepared& media) {
+  std::string text = media.title;
+  for (const char* name : {"artist", "album"}) {
+    const std::string value = GetString(media.attributes, name).value_or("");
+    if (value.empty() || value == media.title) continue;
+    if (!text.empty()) text += " \u2013 ";
+    text += value;
+  }
+  return text;
 }
 
 std::string MimeOf(std::string_view demuxer, const MediaSource& source, bool film) {
@@ -258,7 +272,7 @@ std::string Cover(const AvFile& file, const PrepareOptions& options) {
 
 Result<Prepared> PrepareFilm(const MediaSource& source, const char* demuxer,
                              const PrepareOptions& options) {
-  const Deadline deadline = After(options.seconds_max, 1);
+  const Deadline deadline = After(options.seconds_max, kDecodingShare);
   const auto file = TRY(AvFile::Open(source, demuxer, deadline));
   Prepared out;
   out.type = file->video() != nullptr ? MediaType::kVideo : MediaType::kAudio;
@@ -283,6 +297,7 @@ Result<Prepared> PrepareFilm(const MediaSource& source, const char* demuxer,
   }
   if (out.segments.empty()) return Error{Code::kCorrupt, "file: neither a frame nor sound in it"};
   if (out.duration <= 0) out.duration = file->duration();
+  out.segments[0].text = SearchableTags(out);
   return out;
 }
 
