@@ -26,7 +26,7 @@
 -- unique key, tasks that it follows, queue and kind of its dead letter) and then the payload.
 
 -- While a library is loaded there are no other globals than `redis`: begin() fetches them.
-local call, sub, find, match, gmatch, gsub, floor, min, max, concat
+local call, sub, find, match, gmatch, gsub, format, floor, min, max, concat
 
 local PRIORITIES = {[0] = 'high', [1] = 'normal', [2] = 'low'}
 local PIECE_BYTES = 64          -- hash-max-listpack-value
@@ -36,13 +36,13 @@ local SEARCHED_MAX = 1000       -- of a list, from either end, for a member that
 local ARGUMENTS_MAX = 4000      -- of one command: unpack() has a limit
 
 -- Of the call under way.
-local prefix, now, tail, ids, indexed, readied, unsettled, settling
+local prefix, now, now_text, tail, ids, indexed, readied, unsettled, settling
 
 local function begin(keys, args)
   if not call then
     call = redis.call
     sub, find, match = string.sub, string.find, string.match
-    gmatch, gsub = string.gmatch, string.gsub
+    gmatch, gsub, format = string.gmatch, string.gsub, string.format
     floor, min, max, concat = math.floor, math.min, math.max, table.concat
   end
   prefix = sub(keys[1], 1, -11)
@@ -51,6 +51,7 @@ local function begin(keys, args)
     local time = call('TIME')
     now = time[1] * 1000 + floor(time[2] / 1000)
   end
+  now_text = format('%d', now)
   ids, indexed, readied, unsettled, settling = nil, {}, {}, {}, false
 end
 

@@ -135,8 +135,8 @@ local function take(queue, count_max, duration, worker)
   local meta = call('HMGET', prefix .. 'queue:meta', 'epoch', 'counter')
   local epoch, counter = meta[1] or '0', tonumber(meta[2]) or 0
   local answer, taken, leases, size = {queue, epoch, counter, now}, {}, {}, 0
-  local till = now + duration
-  local first_of_lease, rest_of_lease = till .. ' ' .. epoch .. ' ', ' ' .. now .. ' ' .. worker
+  local till = format('%d', now + duration)
+  local lease = till .. ' ' .. epoch .. ' %d ' .. now_text .. ' ' .. gsub(worker, '%%', '%%%%')
   while size < count_max do
     local popped = pop(queue, before + size, count_max - size)
     if #popped == 0 then break end
@@ -146,7 +146,7 @@ local function take(queue, count_max, duration, worker)
       local task = untouched(flat) or ready_hash(id, flat)
       if task then
         counter, size = counter + 1, size + 1
-        call('HSET', key, 'status', 'started', 'lease', first_of_lease .. counter .. rest_of_lease)
+        call('HSET', key, 'status', 'started', 'lease', format(lease, counter))
         taken[size] = id
         leases[2 * size - 1], leases[2 * size] = till, id
         answer[2 * size + 3], answer[2 * size + 4] = id, task
@@ -205,7 +205,7 @@ local function complete(id, token, result, ttl, unique, faulty, args, first, las
     local gone = check_arguments(args, i)
     if gone then return 'missing ' .. gone end
   end
-  call('HSET', key, 'status', 'finished', 'end', now)
+  call('HSET', key, 'status', 'finished', 'end', now_text)
   call('PSETEX', prefix .. 'task:' .. id .. ':result', ttl, result)
   if unique ~= '' and call('HGET', prefix .. 'queue:unique', unique) == id then
     call('HDEL', prefix .. 'queue:unique', unique)
