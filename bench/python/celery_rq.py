@@ -1,5 +1,5 @@
 # Celery and RQ on the Redis server at PORT: no-op tasks with payloads of 100 bytes and stored results.
-#   queue.py PORT celery|rq process N [POOL CONCURRENCY] | enqueue N | latency N | memory N
+#   celery_rq.py PORT celery|rq process N [POOL CONCURRENCY] | enqueue N | latency N | memory N
 # Prints one line of JSON.
 import json
 import os
