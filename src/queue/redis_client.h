@@ -49,8 +49,8 @@ class RedisQueue final : public TaskQueue {
   using Reply = storage::RedisReply;
 
   std::string Key(std::string_view name) const { return options_.prefix + std::string(name); }
-  // A call of one of our functions, up to its own arguments.
-  Command Function(std::string_view name) const;
+  // A call of one of our functions, up to its own arguments. `timed`: it wants to know the time.
+  Command Function(std::string_view name, bool timed = true) const;
   // Brings the functions back when the server has lost them.
   Result<Reply> Run(const Command& command);
   // The same for functions that answer whether a lease is honoured.

@@ -71,11 +71,13 @@ Result<> RedisQueue::LoadFunctions() {
   return storage::RedisError(reply);
 }
 
-RedisCommand RedisQueue::Function(std::string_view name) const {
+RedisCommand RedisQueue::Function(std::string_view name, bool timed) const {
   RedisCommand command("FCALL");
   command.Add(std::string(kRedisLibraryName) + "_" + std::string(name));
   command.Add(1).Add(Key("queue:meta"));
-  command.Add(options_.clock == nullptr ? "" : std::to_string(options_.clock->NowMs()));
+  const std::string clock =
+      options_.clock == nullptr ? "" : std::to_string(options_.clock->NowMs());
+  command.Add(timed ? clock : "0");
   command.Add(RandomDigits());
   return command;
 }

@@ -107,7 +107,7 @@ WorkerInfo ReadWorker(const RedisReply& hash) {
 Result<std::vector<RedisQueue::Seen>> RedisQueue::Look(std::span<const TaskId> ids, bool awaited) {
   std::vector<Seen> all;
   if (ids.empty()) return all;
-  RedisCommand command = Function("look");
+  RedisCommand command = Function("look", false);
   command.Add(awaited ? "1" : "");
   for (const TaskId& id : ids) command.Add(id);
   const RedisReply reply = TRY(Run(command));

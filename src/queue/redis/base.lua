@@ -36,7 +36,7 @@ local SEARCHED_MAX = 1000       -- of a list, from either end, for a member that
 local ARGUMENTS_MAX = 4000      -- of one command: unpack() has a limit
 
 -- Of the call under way.
-local prefix, now, now_text, tail, ids, indexed, readied, unsettled, settling
+local prefix, meta, now, now_text, tail, ids, indexed, readied, unsettled, settling
 
 local function begin(keys, args)
   if not call then
@@ -45,7 +45,7 @@ local function begin(keys, args)
     gmatch, gsub, format = string.gmatch, string.gsub, string.format
     floor, min, max, concat = math.floor, math.min, math.max, table.concat
   end
-  prefix = sub(keys[1], 1, -11)
+  meta, prefix = keys[1], sub(keys[1], 1, -11)
   now = tonumber(args[1])
   if not now then
     local time = call('TIME')
@@ -82,14 +82,23 @@ local function encode(number, digits)
   return concat(out)
 end
 
+-- Where ids go on. Whether a queue has been seen before, which costs nothing to ask along with it.
+local function load_ids(queue)
+  local last = call('HMGET', meta, 'ms', 'seq', 'serial', 'known:' .. queue)
+  ids = {ms = tonumber(last[1]) or 0, seq = tonumber(last[2]) or 0, serial = tonumber(last[3]) or 0}
+  if now > ids.ms then ids.ms, ids.seq = now, -1 end
+  ids.time = 't' .. encode(ids.ms, 10)
+  return last[4]
+end
+
+local function know(queue)
+  call('SADD', prefix .. 'queue:names', queue)
+  call('HSET', meta, 'known:' .. queue, 1)
+end
+
 -- 't', ten digits of milliseconds, four that count within them, twelve at random.
 local function next_id()
-  if not ids then
-    local last = call('HMGET', prefix .. 'queue:meta', 'ms', 'seq', 'serial')
-    ids = {ms = tonumber(last[1]) or 0, seq = tonumber(last[2]) or 0, serial = tonumber(last[3]) or 0}
-    if now > ids.ms then ids.ms, ids.seq = now, -1 end
-    ids.time = 't' .. encode(ids.ms, 10)
-  end
+  if not ids then load_ids('') end
   local seq = ids.seq + 1
   if seq == 1048576 then
     ids.ms, seq = ids.ms + 1, 0
@@ -148,6 +157,12 @@ local function definition_of(task)
     i = i + 1
   end
   return concat(pieces)
+end
+
+local function queue_of(task)
+  local text = task['0'] or definition_of(task)
+  local length = match(text, '^(%d+):') or ''
+  return sub(text, #length + 2, #length + 1 + (tonumber(length) or 0))
 end
 
 -- Adds the fields of its definition to a task.
@@ -231,7 +246,8 @@ end
 
 local function finish()
   if ids then
-    call('HSET', prefix .. 'queue:meta', 'ms', ids.ms, 'seq', ids.seq, 'serial', ids.serial)
+    call('HSET', meta, 'ms', format('%d', ids.ms), 'seq', format('%d', ids.seq),
+         'serial', format('%d', ids.serial))
   end
   for part, values in pairs(indexed) do spread('RPUSH', prefix .. 'queue:index:' .. part, values) end
   for queue, lists in pairs(readied) do

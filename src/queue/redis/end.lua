@@ -141,7 +141,7 @@ leave_letter = function(task)
   if task.policy then numbers = numbers .. ' 600000 ' .. task.policy end
   local definition = netstrings({task.letter_queue, task.letter_kind, numbers, '', task.unique, '',
                                  '', ''}) .. payload
-  call('SADD', prefix .. 'queue:names', task.letter_queue)
+  know(task.letter_queue)
   add(task.letter_queue, task.priority, definition, 0, task.unique, '', '')
 end
 
@@ -150,8 +150,8 @@ end
 local function announce(id)
   local name = prefix .. 'task:' .. id
   local flat = call('HGETALL', status_key(id))
-  local answer = {call('GET', name .. ':data') or '', call('GET', name .. ':result') or '',
-                  call('GET', name .. ':progress') or '', call('GET', name .. ':events') or ''}
+  local apart = call('MGET', name .. ':data', name .. ':result', name .. ':progress', name .. ':events')
+  local answer = {apart[1] or '', apart[2] or '', apart[3] or '', apart[4] or ''}
   for i = 1, #flat do answer[4 + i] = flat[i] end
   call('RPUSH', name .. ':ended', netstrings(answer))
   call('PEXPIRE', name .. ':ended', 60000)

@@ -55,11 +55,11 @@ end)
 -- pause: ARGV = now, tail, queue, '1' or '0'.
 register('pause', {'allow-oom'}, function(args)
   local queue = args[3]
-  call('SADD', prefix .. 'queue:names', queue)
+  know(queue)
   if args[4] == '1' then
-    call('HSET', queue_key(queue, 'stats'), 'paused', 1)
+    call('HSET', meta, 'paused:' .. queue, 1)
   else
-    call('HDEL', queue_key(queue, 'stats'), 'paused')
+    call('HDEL', meta, 'paused:' .. queue)
     wake(queue)
   end
   return 1
@@ -124,14 +124,14 @@ local function number(text) return tonumber(text or 0) or 0 end
 
 -- Index lists before this one are gone.
 local function first_part()
-  local meta = call('HMGET', prefix .. 'queue:meta', 'first', 'serial')
-  local first, last = number(meta[1]), part_of(number(meta[2]))
+  local ends = call('HMGET', meta, 'first', 'serial')
+  local first, last = number(ends[1]), part_of(number(ends[2]))
   local before = first
   while first < last and first < before + 1000 and
         call('EXISTS', prefix .. 'queue:index:' .. first) == 0 do
     first = first + 1
   end
-  if first > before then call('HSET', prefix .. 'queue:meta', 'first', first) end
+  if first > before then call('HSET', meta, 'first', first) end
 end
 
 -- excess: ARGV = now, tail, how many ended tasks may stay, how many to remove at most. Returns how many
@@ -173,10 +173,11 @@ register('stats', {'no-writes'}, function(args)
   table.sort(names)
   local answer = {}
   for _, queue in ipairs(names) do
-    local stats = call('HMGET', queue_key(queue, 'stats'), 'finished_total', 'failed_total', 'paused',
+    local stats = call('HMGET', queue_key(queue, 'stats'), 'finished_total', 'failed_total',
                        'ghosts_ready', 'ghosts_failed', 'ghosts_cancelled')
+    local paused = call('HEXISTS', meta, 'paused:' .. queue)
     local delayed = call('ZCARD', queue_key(queue, 'delayed'))
-    local queued = delayed + call('SCARD', queue_key(queue, 'waiting')) - number(stats[4])
+    local queued = delayed + call('SCARD', queue_key(queue, 'waiting')) - number(stats[3])
     for priority = 0, 2 do
       queued = queued + call('LLEN', queue_key(queue, 'priority:' .. PRIORITIES[priority]))
     end
@@ -189,9 +190,9 @@ register('stats', {'no-writes'}, function(args)
     for _, value in ipairs({
       queue, queued, delayed, call('SCARD', queue_key(queue, 'processing')),
       call('LLEN', queue_key(queue, 'completed')),
-      call('LLEN', queue_key(queue, 'failed')) - number(stats[5]),
-      call('LLEN', queue_key(queue, 'cancelled')) - number(stats[6]),
-      number(stats[1]), number(stats[2]), stats[3] and 1 or 0,
+      call('LLEN', queue_key(queue, 'failed')) - number(stats[4]),
+      call('LLEN', queue_key(queue, 'cancelled')) - number(stats[5]),
+      number(stats[1]), number(stats[2]), paused,
       counted > 0 and sum / counted or 0}) do
       answer[#answer + 1] = tostring(value)
     end
@@ -201,7 +202,7 @@ end)
 
 local function flag(value) return value and '1' or '' end
 
--- look: ARGV = now, tail, '1' to be told of its end by task:ID:ended, or '', then ids. Returns for each
+-- look: ARGV = any time, tail, '1' to be told of its end by task:ID:ended, or '', then ids. Returns for each
 -- that is known: id, its hash, definition if it stands apart, result, progress, history, '1' if its
 -- queue is paused.
 register('look', {'allow-oom'}, function(args)
@@ -215,17 +216,15 @@ register('look', {'allow-oom'}, function(args)
       for j = 1, #flat, 2 do task[flat[j]] = flat[j + 1] end
       local live = is_live(task.status)
       if args[3] ~= '' and live then add_flag(id, 'w') end
-      local data = ''
-      if not task['0'] then data = definition_of(task) end
       local paused = ''
-      if task.status == 'queued' then
-        define(task)
-        paused = flag(call('HGET', queue_key(task.queue, 'stats'), 'paused'))
+      if task.status == 'queued' and not task.reason then
+        paused = flag(call('HGET', meta, 'paused:' .. queue_of(task)))
       end
       local name = prefix .. 'task:' .. id
-      answer[#answer + 1] = {id, flat, data, call('GET', name .. ':result') or '',
-                             call('GET', name .. ':progress') or '',
-                             call('GET', name .. ':events') or '', paused}
+      local apart = call('MGET', name .. ':result', name .. ':progress', name .. ':events',
+                         name .. ':data')
+      answer[#answer + 1] = {id, flat, apart[4] or '', apart[1] or '', apart[2] or '',
+                             apart[3] or '', paused}
     end
   end
   return answer
@@ -233,9 +232,9 @@ end)
 
 -- epoch: ARGV = now, tail, epoch. Raises it to that.
 register('epoch', {'allow-oom'}, function(args)
-  local before = call('HGET', prefix .. 'queue:meta', 'epoch')
+  local before = call('HGET', meta, 'epoch')
   if not before or tonumber(before) < tonumber(args[3]) then
-    call('HSET', prefix .. 'queue:meta', 'epoch', args[3])
+    call('HSET', meta, 'epoch', args[3])
   end
   return 1
 end)

@@ -20,7 +20,7 @@ register('enqueue', {}, function(args)
   while at <= total do
     local queue = args[at + 1]
     if queue ~= known then
-      call('SADD', prefix .. 'queue:names', queue)
+      if ids or not load_ids(queue) then know(queue) end
       known = queue
     end
     if args[at] == '' then
@@ -76,6 +76,19 @@ local function pop(queue, leases, count_max)
   local keys, lengths, filled, only = {}, {}, 0, nil
   for priority = 0, 2 do
     keys[priority] = queue_key(queue, 'priority:' .. PRIORITIES[priority])
+  end
+  if count_max == 1 then
+    local place, popped = leases % 10, nil
+    if place == 4 then
+      popped = call('LMPOP', 3, keys[1], keys[0], keys[2], 'LEFT')
+    elseif place == 9 then
+      popped = call('LMPOP', 3, keys[2], keys[0], keys[1], 'LEFT')
+    else
+      popped = call('LMPOP', 3, keys[0], keys[1], keys[2], 'LEFT')
+    end
+    return popped and popped[2] or {}
+  end
+  for priority = 0, 2 do
     lengths[priority] = call('LLEN', keys[priority])
     if lengths[priority] > 0 then filled, only = filled + 1, priority end
   end
@@ -129,11 +142,9 @@ local function ready_hash(id, flat)
 end
 
 local function take(queue, count_max, duration, worker)
-  local stats = call('HMGET', queue_key(queue, 'stats'), 'leases', 'paused')
-  if stats[2] then return nil end
-  local before = tonumber(stats[1]) or 0
-  local meta = call('HMGET', prefix .. 'queue:meta', 'epoch', 'counter')
-  local epoch, counter = meta[1] or '0', tonumber(meta[2]) or 0
+  local seen = call('HMGET', meta, 'epoch', 'counter', 'leases:' .. queue, 'paused:' .. queue)
+  if seen[4] then return nil end
+  local epoch, counter, before = seen[1] or '0', tonumber(seen[2]) or 0, tonumber(seen[3]) or 0
   local answer, taken, leases, size = {queue, epoch, counter, now}, {}, {}, 0
   local till = format('%d', now + duration)
   local lease = till .. ' ' .. epoch .. ' %d ' .. now_text .. ' ' .. gsub(worker, '%%', '%%%%')
@@ -159,8 +170,8 @@ local function take(queue, count_max, duration, worker)
   unpend(queue, taken)
   spread('ZADD', queue_key(queue, 'leases'), leases)
   spread('SADD', queue_key(queue, 'processing'), taken)
-  call('HSET', prefix .. 'queue:meta', 'counter', counter)
-  count(queue, 'leases', size)
+  call('HSET', meta, 'counter', format('%d', counter), 'leases:' .. queue,
+       format('%d', before + size))
   return answer
 end
 
@@ -215,7 +226,7 @@ local function complete(id, token, result, ttl, unique, faulty, args, first, las
     if find(flags, 'w', 1, true) then announce(id) end
   end
   for i = first, last, TASK_ARGUMENTS do
-    call('SADD', prefix .. 'queue:names', args[i])
+    know(args[i])
     add_arguments(args, i)
   end
   return 'ok'
