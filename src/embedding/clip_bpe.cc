@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/unicode.h"
+#include "embedding/byte_characters.h"
 #include "embedding/tokenizer.h"
 
 // CLIP's byte-pair tokenizer. Text is normalised (NFC), spaces are collapsed, case goes; it is cut
@@ -18,19 +19,6 @@ constexpr char kBegin[] = "<|startoftext|>";
 constexpr char kEnd[] = "<|endoftext|>";
 // Real words are far shorter; bounds the quadratic merging.
 constexpr size_t kPieceBytesMax = 512;
-
-// GPT-2's table: printable Latin-1 characters stand for themselves, the other bytes for the
-// characters from U+0100 on.
-std::array<std::string, 256> ByteCharacters() {
-  std::array<std::string, 256> table;
-  char32_t next = 0x100;
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) ||
-                           (byte >= 0xAE && byte <= 0xFF);
-    AppendUtf8(table[static_cast<size_t>(byte)], printable ? static_cast<char32_t>(byte) : next++);
-  }
-  return table;
-}
 
 size_t ContractionAt(std::u32string_view text) {
   for (std::u32string_view end : {U"'s", U"'t", U"'re", U"'ve", U"'m", U"'ll", U"'d"}) {
