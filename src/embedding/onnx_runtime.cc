@@ -92,6 +92,8 @@ ONNXTensorElementDataType ElementType(TensorView::Type type) {
       return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
     case TensorView::Type::kUint8:
       return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
+    case TensorView::Type::kBool:
+      return ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
   }
   return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
 }
@@ -103,6 +105,7 @@ size_t ElementBytes(TensorView::Type type) {
     case TensorView::Type::kInt64:
       return 8;
     case TensorView::Type::kUint8:
+    case TensorView::Type::kBool:
       return 1;
   }
   return 0;
@@ -209,6 +212,17 @@ Result<std::unique_ptr<Session>> Session::Open(const std::string& model_path,
 
 Result<std::vector<FloatTensor>> Session::Run(std::span<const TensorView> inputs,
                                               const std::vector<std::string>& outputs) const {
+  const std::vector<HeldTensor> held = TRY(RunHeld(inputs, outputs));
+  std::vector<FloatTensor> out;
+  for (const HeldTensor& tensor : held) {
+    out.push_back({tensor.shape(), {tensor.values().begin(), tensor.values().end()}});
+  }
+  return out;
+}
+
+Result<std::vector<HeldTensor>> Session::RunHeld(std::span<const TensorView> inputs,
+                                                 const std::vector<std::string>& outputs) const {
+  static float nothing = 0;  // a tensor without values needs an address all the same
   try {
     const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeCPU);
     std::vector<Ort::Value> values;
@@ -217,23 +231,25 @@ Result<std::vector<FloatTensor>> Session::Run(std::span<const TensorView> inputs
       const int64_t count =
           std::accumulate(input.shape.begin(), input.shape.end(), int64_t{1}, std::multiplies<>());
       values.push_back(Ort::Value::CreateTensor(
-          memory, const_cast<void*>(input.data),
+          memory, count == 0 ? &nothing : const_cast<void*>(input.data),
           static_cast<size_t>(count) * ElementBytes(input.type), input.shape.data(),
           input.shape.size(), ElementType(input.type)));
       input_names.push_back(input.name.c_str());
     }
     for (const std::string& output : outputs) output_names.push_back(output.c_str());
-    const std::vector<Ort::Value> results =
+    std::vector<Ort::Value> results =
         impl_->session.Run(Ort::RunOptions{nullptr}, input_names.data(), values.data(),
                            values.size(), output_names.data(), output_names.size());
-    std::vector<FloatTensor> out;
-    for (const Ort::Value& result : results) {
+    std::vector<HeldTensor> out;
+    for (Ort::Value& result : results) {
       const auto info = result.GetTensorTypeAndShapeInfo();
       if (info.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
         return Error{Code::kUnsupported, "model: an output that isn't float32"};
       }
-      const float* data = result.GetTensorData<float>();
-      out.push_back({info.GetShape(), {data, data + info.GetElementCount()}});
+      const auto owner = std::make_shared<Ort::Value>(std::move(result));
+      out.emplace_back(
+          info.GetShape(),
+          std::span<const float>(owner->GetTensorData<float>(), info.GetElementCount()), owner);
     }
     return out;
   } catch (const Ort::Exception& fault) {

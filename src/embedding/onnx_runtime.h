@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -19,7 +20,7 @@ Result<std::string> FindRuntime(const std::string& path);
 
 // An input of a model. Points to the caller's values.
 struct TensorView {
-  enum class Type { kFloat, kInt64, kUint8 };
+  enum class Type { kFloat, kInt64, kUint8, kBool };  // kBool: one byte a value
   std::string name;
   Type type = Type::kFloat;
   std::vector<int64_t> shape;
@@ -29,6 +30,28 @@ struct TensorView {
 struct FloatTensor {
   std::vector<int64_t> shape;
   std::vector<float> values;
+};
+
+// An output that stays where the runtime put it, so that a later run takes it as an input without
+// a copy (a decoder's keys and values). Copies share it.
+class HeldTensor {
+ public:
+  HeldTensor() = default;
+  HeldTensor(std::vector<int64_t> shape, std::span<const float> values,
+             std::shared_ptr<const void> owner)
+      : shape_(std::move(shape)), values_(values), owner_(std::move(owner)) {}
+
+  const std::vector<int64_t>& shape() const { return shape_; }
+  std::span<const float> values() const { return values_; }
+  // Valid as long as this one or a copy of it lives.
+  TensorView As(std::string input) const {
+    return {std::move(input), TensorView::Type::kFloat, shape_, values_.data()};
+  }
+
+ private:
+  std::vector<int64_t> shape_;
+  std::span<const float> values_;
+  std::shared_ptr<const void> owner_;
 };
 
 struct SessionOptions {
@@ -54,6 +77,8 @@ class Session {
   // for what else the runtime refuses.
   Result<std::vector<FloatTensor>> Run(std::span<const TensorView> inputs,
                                        const std::vector<std::string>& outputs) const;
+  Result<std::vector<HeldTensor>> RunHeld(std::span<const TensorView> inputs,
+                                          const std::vector<std::string>& outputs) const;
 
  private:
   struct Impl;
