@@ -26,10 +26,11 @@ std::string ModelsFolder() {
   return folder != nullptr ? folder : "";
 }
 
+std::string Manifests() { return std::string(MSEARCH_BINARY_DIR) + "/share/models"; }
+
 embedding::ModelPacks Packs() {
   const std::string build = MSEARCH_BINARY_DIR;
-  return embedding::ModelPacks(
-      {build + "/share/models", ModelsFolder(), build + "/lib/libonnxruntime.so.1"});
+  return embedding::ModelPacks({Manifests(), ModelsFolder(), build + "/lib/libonnxruntime.so.1"});
 }
 
 }  // namespace msearch::bench

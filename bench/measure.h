@@ -28,6 +28,7 @@ double ThreadSeconds();
 
 // Where pulled packs lie: MSEARCH_MODEL_DIRECTORY, as for msearch itself. Empty when it isn't set.
 std::string ModelsFolder();
+std::string Manifests();  // of the packs
 embedding::ModelPacks Packs();
 
 }  // namespace msearch::bench

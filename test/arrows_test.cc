@@ -43,6 +43,7 @@ const std::vector<std::pair<std::string, std::string>> kOwners{
     {"openssl/evp.h", "base"}, {"unicode/", "base"},    {"sqlite3.h", "storage"},
     {"curl/", "net"},         {"microhttpd.h", "net"}, {"onnxruntime", "embedding"},
     {"archive", "embedding"}, {"numkong/", "index"},   {"vips/", "media"},
+    {"kissfft/", "embedding"},
     {"turbojpeg.h", "media"}, {"jpeglib.h", "media"},  {"libexif/", "media"},
     {"libheif/", "media"},    {"seccomp.h", "media"},  {"CLI/", "cli"},
     {"hiredis/", "storage"},  {"openssl/ssl.h", "storage"},

@@ -192,6 +192,7 @@ Json ModelsJson(const Context& context) {
                {"title", pack.title},
                {"licence", pack.licence},
                {"quality", pack.quality},
+               {"purpose", embedding::PurposeName(pack.purpose)},
                {"bytes", pack.bytes},
                {"download_bytes", pack.download_bytes},
                {"state", pack.state},

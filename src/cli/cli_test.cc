@@ -512,16 +512,16 @@ TEST_F(CliTest, ModelsAreListedAndSwitched) {
 TEST_F(CliTest, PullNeedsNoServer) {
   setenv("MSEARCH_SERVER", "http://127.0.0.1:1", 1);
   PullRequest seen;
-  program_.pull = [&](const PullRequest& request) -> Result<> {
+  program_.pull = [&](const PullRequest& request) -> Result<std::string> {
     seen = request;
     request.progress({"model.onnx", "download", 5, 10});
     if (request.model == "clap") return Error{Code::kNotFound, "clap: no such pack"};
-    return Ok{};
+    return std::string("say so to use it");
   };
   EXPECT_EQ(Run({"model", "pull", "clip", "--source", "/models", "--data", "/d"}), kExitOk);
   EXPECT_EQ(seen.source, "/models");
   EXPECT_EQ(seen.data, "/d");
-  EXPECT_THAT(out_, HasSubstr("clip is ready"));
+  EXPECT_THAT(out_, HasSubstr("clip is ready; say so to use it"));
   EXPECT_EQ(error_, "");
   EXPECT_EQ(Run({"model", "pull", "clap"}), kExitNotFound);
   EXPECT_EQ(error_, "msearch: clap: no such pack\n");

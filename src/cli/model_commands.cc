@@ -22,10 +22,11 @@ Result<int> ListModels(Session& session) {
     session.PrintJson(answer);
     return kExitOk;
   }
-  Table table({"MODEL", "USE", "STATE", "SIZE", "DEVICE", "LICENCE"});
+  Table table({"MODEL", "FOR", "USE", "STATE", "SIZE", "DEVICE", "LICENCE"});
   for (const Json& model : List(answer, "models")) {
     const std::string state = Text(model, "state");
     table.Add({{Text(model, "name"), Color::kStrong},
+               {Text(model, "purpose")},
                {UseOf(model), Color::kGood},
                {state, state == "ready" ? Color::kGood : Color::kNone},
                {SizeOf(model)},
@@ -82,12 +83,11 @@ Result<int> PullModel(Session& session, PullRequest request) {
   request.progress = [&session](const PullProgress& progress) {
     ShowProgress(session.terminal, progress);
   };
-  TRY(session.program.pull(request));
+  const std::string use = TRY(session.program.pull(request));
   if (session.json) {
     session.PrintJson({{"model", request.model}, {"state", "ready"}});
   } else {
-    session.terminal.Print(Printable(request.model + " is ready; \"msearch model use " +
-                                     request.model + "\" switches to it"));
+    session.terminal.Print(Printable(request.model + " is ready; " + use));
   }
   return kExitOk;
 }

@@ -18,7 +18,7 @@ int RoleCommand(const std::vector<std::string>& arguments);
 
 // What the command line needs of this machine: getting a model pack, and looking for trouble.
 std::string Version();
-Result<> PullModel(const cli::PullRequest& request);
+Result<std::string> PullModel(const cli::PullRequest& request);
 std::vector<cli::Check> LocalChecks();
 
 }  // namespace msearch::daemon

@@ -64,7 +64,7 @@ std::vector<cli::Check> RedisChecks(const queue::RedisQueueOptions& options) {
 
 std::string Version() { return std::string(kVersion); }
 
-Result<> PullModel(const cli::PullRequest& request) {
+Result<std::string> PullModel(const cli::PullRequest& request) {
   const Settings settings = TRY(LoadSettings(request.config, request.data));
   const Layout layout = Layout::Of(settings);
   std::error_code error;
@@ -72,14 +72,23 @@ Result<> PullModel(const cli::PullRequest& request) {
   if (error) return Error{Code::kUnavailable, layout.models + ": " + error.message()};
   const embedding::ModelPacks packs(
       {layout.manifests, layout.models, settings.Text("model.runtime")});
-  return packs.Pull(
+  TRY(packs.Pull(
       request.model, request.source,
       [&](const embedding::PullProgress& progress) {
         if (!request.progress) return;
         request.progress(
             {progress.file, progress.stage, progress.bytes_done, progress.bytes_total});
       },
-      request.stop);
+      request.stop));
+  switch (TRY(packs.Status(request.model)).purpose) {
+    case embedding::PackPurpose::kSpeech:
+      return "reading.speech: " + request.model + " has it write down what is said";
+    case embedding::PackPurpose::kText:
+      return "reading.text: " + request.model + " has it read text in pictures";
+    case embedding::PackPurpose::kSearch:
+      break;
+  }
+  return "\"msearch model use " + request.model + "\" switches to it";
 }
 
 std::vector<cli::Check> LocalChecks() {

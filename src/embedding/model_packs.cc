@@ -159,13 +159,9 @@ Result<Pack> FindPack(const PackPaths& paths, const std::string& name) {
 }
 
 PackStatus StatusOf(const Pack& pack) {
-  return {pack.manifest.name,
-          pack.manifest.title,
-          pack.manifest.licence,
-          pack.manifest.quality,
-          pack.bytes,
-          pack.manifest.download_bytes(),
-          pack.state};
+  return {pack.manifest.name,    pack.manifest.title, pack.manifest.licence,
+          pack.manifest.quality, pack.bytes,          pack.manifest.download_bytes(),
+          pack.kind->purpose,    pack.state};
 }
 
 // What was recorded at the first pull has to come back the same.
@@ -181,9 +177,28 @@ Manifest WithRecordedDigests(const Pack& pack) {
   return manifest;
 }
 
-// A pack that can be loaded, or why not.
-Result<Pack> ReadyPack(const PackPaths& paths, const std::string& name) {
+// What a pack is, told when it was asked for something else.
+std::string_view Does(PackPurpose purpose) {
+  switch (purpose) {
+    case PackPurpose::kSearch:
+      return "is for searching; msearch model use chooses it";
+    case PackPurpose::kSpeech:
+      return "turns speech into words and can't be searched with; the setting reading.speech "
+             "chooses it";
+    case PackPurpose::kText:
+      return "reads text in pictures and can't be searched with; the setting reading.text chooses "
+             "it";
+  }
+  return "";
+}
+
+// A pack that can be loaded for this, or why not.
+Result<Pack> ReadyPack(const PackPaths& paths, const std::string& name, PackPurpose purpose) {
   Pack pack = TRY(FindPack(paths, name));
+  if (pack.kind->purpose != purpose) {
+    return Error{Code::kUnsupported,
+                 "model " + name + ": " + std::string(Does(pack.kind->purpose))};
+  }
   if (pack.state == "ready") return pack;
   const std::string command = "get it with: msearch model pull " + name;
   if (pack.state == "not pulled") {
@@ -195,11 +210,23 @@ Result<Pack> ReadyPack(const PackPaths& paths, const std::string& name) {
 }  // namespace
 
 Result<const PackKind*> FindKind(const Manifest& manifest) {
-  for (const PackKind* kind : {&BuiltinKind(), &Open1kKind(), &TwoTowerKind()}) {
+  for (const PackKind* kind : {&BuiltinKind(), &Open1kKind(), &TwoTowerKind(), &WhisperKind()}) {
     if (manifest.kind == kind->name) return kind;
   }
   return Error{Code::kUnsupported,
                "model " + manifest.name + ": unknown kind '" + manifest.kind + "'"};
+}
+
+std::string_view PurposeName(PackPurpose purpose) {
+  switch (purpose) {
+    case PackPurpose::kSearch:
+      return "search";
+    case PackPurpose::kSpeech:
+      return "speech";
+    case PackPurpose::kText:
+      return "text";
+  }
+  return "";
 }
 
 Calibration CalibrationOf(const Manifest& manifest, const std::string& probe, size_t views) {
@@ -248,16 +275,36 @@ Result<> ModelPacks::Pull(const std::string& name, const std::string& source,
 }
 
 Result<ModelInfo> ModelPacks::Info(const std::string& name) const {
-  const Pack pack = TRY(ReadyPack(paths_, name));
+  const Pack pack = TRY(ReadyPack(paths_, name, PackPurpose::kSearch));
   if (pack.kind->needs_runtime) TRY(FindRuntime(paths_.runtime));
   return pack.kind->info({pack.manifest, pack.folder, pack.key});
 }
 
+Result<std::string> ModelPacks::Key(const std::string& name, PackPurpose purpose) const {
+  const Pack pack = TRY(ReadyPack(paths_, name, purpose));
+  if (pack.kind->needs_runtime) TRY(FindRuntime(paths_.runtime));
+  return pack.key;
+}
+
 Result<std::unique_ptr<Embedder>> ModelPacks::Load(const std::string& name,
                                                    const LoadOptions& options) const {
-  const Pack pack = TRY(ReadyPack(paths_, name));
+  const Pack pack = TRY(ReadyPack(paths_, name, PackPurpose::kSearch));
   return pack.kind->load({pack.manifest, pack.folder, pack.key},
                          {paths_.runtime, options.device, options.threads});
+}
+
+Result<std::unique_ptr<Transcriber>> ModelPacks::LoadTranscriber(const std::string& name,
+                                                                 const LoadOptions& options) const {
+  const Pack pack = TRY(ReadyPack(paths_, name, PackPurpose::kSpeech));
+  return pack.kind->load_transcriber({pack.manifest, pack.folder, pack.key},
+                                     {paths_.runtime, options.device, options.threads});
+}
+
+Result<std::unique_ptr<TextReader>> ModelPacks::LoadTextReader(const std::string& name,
+                                                               const LoadOptions& options) const {
+  const Pack pack = TRY(ReadyPack(paths_, name, PackPurpose::kText));
+  return pack.kind->load_text_reader({pack.manifest, pack.folder, pack.key},
+                                     {paths_.runtime, options.device, options.threads});
 }
 
 }  // namespace msearch::embedding

@@ -1,8 +1,9 @@
 // Model packs: a manifest (JSON, docs/formats.md) naming a model's files with their SHA-256 and
 // where each may be had (an npm package, a URL, a local folder), how to prepare inputs, which
 // views come out, how to fuse and calibrate them, the licence, and in plain words the quality to
-// expect. Manifests of the packs that msearch knows ship with the program; pulled files lie under
-// the models folder.
+// expect. Most packs are for searching; others turn speech into words or read text in pictures.
+// Manifests of the packs that msearch knows ship with the program; pulled files lie under the
+// models folder.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,23 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "embedding/embedder.h"
+#include "embedding/text_reader.h"
+#include "embedding/transcriber.h"
 
 namespace msearch::embedding {
+
+// What a pack's model does.
+enum class PackPurpose {
+  kSearch,  // Embedder
+  kSpeech,  // Transcriber
+  kText,    // TextReader
+};
+std::string_view PurposeName(PackPurpose purpose);  // "search", "speech", "text" (API)
 
 struct PackStatus {
   std::string name;
@@ -24,8 +36,9 @@ struct PackStatus {
   std::string quality;          // what to expect, in one or two sentences
   uint64_t bytes = 0;           // on disk when pulled; 0 for none
   uint64_t download_bytes = 0;  // 0 when not known before
-  std::string state;            // "ready", "not pulled", "damaged: FILE"; "not pulled" also when
-                                // the program now converts otherwise or has another manifest
+  PackPurpose purpose = PackPurpose::kSearch;
+  std::string state;  // "ready", "not pulled", "damaged: FILE"; "not pulled" also when
+                      // the program now converts otherwise or has another manifest
 };
 
 struct PullProgress {
@@ -59,14 +72,23 @@ class ModelPacks {
                 std::stop_token stop = {}) const;
 
   // What the pack's embedder will be, without loading it; kNotFound when it wasn't pulled (with
-  // the command that pulls it in the message), kUnavailable without the runtime.
+  // the command that pulls it in the message), kUnavailable without the runtime, kUnsupported for
+  // a pack that is not for searching.
   Result<ModelInfo> Info(const std::string& name) const;
+  // What the pack's results are kept under (ModelInfo::key, Transcriber::key, TextReader::key),
+  // without loading it. Errors as Info; kUnsupported for a pack of another purpose.
+  Result<std::string> Key(const std::string& name, PackPurpose purpose) const;
 
   struct LoadOptions {
     std::string device = "auto";  // auto, cpu, cuda
     int threads = 1;
   };
+  // Errors as Key.
   Result<std::unique_ptr<Embedder>> Load(const std::string& name, const LoadOptions& options) const;
+  Result<std::unique_ptr<Transcriber>> LoadTranscriber(const std::string& name,
+                                                       const LoadOptions& options) const;
+  Result<std::unique_ptr<TextReader>> LoadTextReader(const std::string& name,
+                                                     const LoadOptions& options) const;
 
  private:
   PackPaths paths_;

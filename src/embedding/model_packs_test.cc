@@ -248,6 +248,22 @@ TEST_F(Packs, TellHowToGetThem) {
   EXPECT_EQ(packs_.Load("pack", {}).code(), Code::kNotFound);
 }
 
+TEST_F(Packs, TellTheirPurposeAndRefuseAnother) {
+  const ModelPacks shipped({TestManifests(), folder_.path() + "/models", ""});
+  EXPECT_EQ(shipped.Status("whisper-tiny")->purpose, PackPurpose::kSpeech);
+  EXPECT_EQ(shipped.Status("builtin")->purpose, PackPurpose::kSearch);
+  EXPECT_EQ(PurposeName(PackPurpose::kSpeech), "speech");
+  const auto info = shipped.Info("whisper-tiny");
+  ASSERT_FALSE(info.ok());
+  EXPECT_EQ(info.code(), Code::kUnsupported);
+  EXPECT_THAT(info.message(), HasSubstr("reading.speech"));
+  EXPECT_EQ(shipped.Load("whisper-tiny", {}).code(), Code::kUnsupported);
+  EXPECT_EQ(shipped.LoadTranscriber("builtin", {}).code(), Code::kUnsupported);
+  EXPECT_EQ(shipped.LoadTextReader("whisper-tiny", {}).code(), Code::kUnsupported);
+  EXPECT_EQ(shipped.Key("builtin", PackPurpose::kText).code(), Code::kUnsupported);
+  EXPECT_EQ(shipped.LoadTranscriber("whisper-tiny", {}).code(), Code::kNotFound);
+}
+
 TEST_F(Packs, NameTheNearestOneThatExists) {
   WriteManifest(Json::array());
   const auto status = packs_.Status("pakc");

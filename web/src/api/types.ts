@@ -157,6 +157,8 @@ export interface Model {
   // Asked for; its vectors are still being made beside those in use.
   target?: boolean;
   state: string;
+  // search, speech, text: only packs for searching are chosen by model use.
+  purpose?: string;
   quality?: string;
   licence?: string;
   bytes?: number;

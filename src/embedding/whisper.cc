@@ -1,0 +1,147 @@
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "embedding/log_mel.h"
+#include "embedding/pack_kind.h"
+#include "embedding/speech_windows.h"
+#include "embedding/transcriber.h"
+#include "embedding/voice_activity.h"
+#include "embedding/whisper_model.h"
+#include "embedding/whisper_search.h"
+#include "embedding/whisper_tokens.h"
+
+// A recording goes through voice activity detection into windows of speech; each is heard by the
+// encoder and written down by the decoder. The language is detected for each window; where the
+// model isn't sure of it, the one that the recording has had most of so far is taken.
+
+namespace msearch::embedding {
+namespace {
+
+constexpr float kSureOfLanguage = 0.7F;
+
+struct Language {
+  std::string name;
+  int64_t token = 0;
+  double heard = 0;  // seconds, weighted by probability
+};
+
+class Whisper : public Transcriber {
+ public:
+  static Result<std::unique_ptr<Transcriber>> Load(const PackContext& context,
+                                                   const SessionOptions& options) {
+    const Json& parameters = context.manifest.parameters;
+    auto number = [&](const char* key) {
+      return static_cast<size_t>(std::clamp<int64_t>(GetInt(parameters, key).value_or(0), 0, 4096));
+    };
+    const WhisperShape shape{number("bands"), number("layers"), number("heads"),
+                             number("head_size")};
+    if (shape.bands == 0 || shape.layers == 0 || shape.heads == 0 || shape.head_size == 0) {
+      return Error{Code::kInvalid, "model " + context.manifest.name +
+                                       ": bands, layers, heads and head_size must be given"};
+    }
+    auto whisper = std::unique_ptr<Whisper>(new Whisper(context.key, shape.bands));
+    const std::string folder = context.folder + "/";
+    whisper->tokens_ =
+        TRY(WhisperTokens::Open(folder + "tokenizer.json", folder + "generation.json"));
+    whisper->model_ =
+        TRY(WhisperModel::Open(folder + "encoder.onnx", folder + "decoder.onnx", shape, options));
+    whisper->activity_ = TRY(VoiceActivity::Open(folder + "voice_activity.onnx", options));
+    return std::unique_ptr<Transcriber>(std::move(whisper));
+  }
+
+  const std::string& key() const override { return key_; }
+  const DeviceInfo& device() const override { return model_->device(); }
+
+  Result<std::vector<SpokenText>> Transcribe(const SampleSource& source,
+                                             const TranscriptionOptions& options) override {
+    std::vector<Language> languages = TRY(Languages(options));
+    std::vector<SpokenText> out;
+    activity_->Reset();
+    SpeechWindows windows(
+        [&](std::span<const float> frame) { return activity_->Probability(frame); },
+        [&](const SpeechWindow& window) { return Hear(window, languages, &out); });
+    while (true) {
+      const std::vector<float> samples = TRY(source());
+      if (samples.empty()) break;
+      TRY(windows.Add(samples));
+    }
+    TRY(windows.Finish());
+    return out;
+  }
+
+ private:
+  Whisper(std::string key, size_t bands) : key_(std::move(key)), mel_(bands) {}
+
+  Result<std::vector<Language>> Languages(const TranscriptionOptions& options) const {
+    std::vector<Language> out;
+    for (const std::string& name : options.languages) {
+      const auto known = tokens_.languages().find(name);
+      if (known == tokens_.languages().end()) {
+        return Error{Code::kInvalid, "language " + name + ": the model doesn't know it"};
+      }
+      out.push_back({name, known->second});
+    }
+    if (out.empty()) {
+      for (const auto& [name, token] : tokens_.languages()) out.push_back({name, token});
+    }
+    return out;
+  }
+
+  Result<> Hear(const SpeechWindow& window, std::vector<Language>& languages,
+                std::vector<SpokenText>* out) {
+    const double seconds = static_cast<double>(window.samples.size()) / LogMel::kRate;
+    WhisperModel::Place place = TRY(model_->Begin(mel_.Compute(window.samples), tokens_.start()));
+    if (place.scores.values().size() < static_cast<size_t>(tokens_.count())) {
+      return Error{Code::kInternal, "whisper: the model has another vocabulary"};
+    }
+    const float nothing_said = Probabilities(place.scores.values(), {tokens_.nothing_said()})[0];
+    const Language& language = ChooseLanguage(place.scores.values(), seconds, languages);
+    place = TRY(model_->Say(place, language.token));
+    place = TRY(model_->Say(place, tokens_.transcribe()));
+    const std::vector<WindowText> texts =
+        TRY(FindWords(*model_, tokens_, {std::move(place), nothing_said}, seconds));
+    for (const WindowText& text : texts) {
+      const double start = window.BeginsAt(text.start);
+      out->push_back({start, std::max(start, window.EndsAt(text.end)), text.text, language.name,
+                      text.confidence});
+    }
+    return Ok{};
+  }
+
+  static const Language& ChooseLanguage(std::span<const float> scores, double seconds,
+                                        std::vector<Language>& languages) {
+    std::vector<int64_t> ids;
+    for (const Language& language : languages) ids.push_back(language.token);
+    std::vector<float> probabilities = Probabilities(scores, ids);
+    float sum = 0;
+    for (float probability : probabilities) sum += probability;
+    size_t likeliest = 0;
+    for (size_t i = 0; i < languages.size(); ++i) {
+      const float share = sum > 0 ? probabilities[i] / sum : 0;
+      languages[i].heard += seconds * share;
+      if (probabilities[i] > probabilities[likeliest]) likeliest = i;
+    }
+    if (sum > 0 && probabilities[likeliest] / sum >= kSureOfLanguage) return languages[likeliest];
+    return *std::max_element(languages.begin(), languages.end(),
+                             [](const auto& a, const auto& b) { return a.heard < b.heard; });
+  }
+
+  const std::string key_;
+  LogMel mel_;
+  WhisperTokens tokens_;
+  std::unique_ptr<WhisperModel> model_;
+  std::unique_ptr<VoiceActivity> activity_;
+};
+
+}  // namespace
+
+const PackKind& WhisperKind() {
+  static const PackKind kind = {.name = "whisper",
+                                .version = 1,
+                                .purpose = PackPurpose::kSpeech,
+                                .load_transcriber = Whisper::Load};
+  return kind;
+}
+
+}  // namespace msearch::embedding

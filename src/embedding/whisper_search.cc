@@ -1,0 +1,227 @@
+#include "embedding/whisper_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <random>
+
+// OpenAI's rules: a transcript begins with a moment, moments come in pairs around texts and never
+// go back, and a moment is said when moments together are likelier than any one piece of text. The
+// best token is taken each time; when the outcome is unlikely or runs in a loop, the window is
+// tried again with tokens drawn at random, which finds its way out of most loops. What is still a
+// loop is cut where it begins to repeat.
+
+namespace msearch::embedding {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr int64_t kFirstMomentMax = 50;  // 1 s
+constexpr size_t kTokensMax = 440;       // the decoder has 448 places
+// Nobody speaks so fast, in any language.
+constexpr double kTokensPerSecondMax = 15;
+constexpr float kTemperatures[] = {0.0F, 0.4F, 0.8F};
+constexpr double kUnlikely = -1.0;      // mean logarithm of the tokens' probabilities
+constexpr double kUnbelievable = -1.4;  // words that nobody would find useful
+constexpr float kNothingSaid = 0.6F;
+constexpr uint32_t kSeed = 19198;  // the same window gives the same words
+
+struct Attempt {
+  std::vector<int64_t> tokens;
+  std::vector<float> logs;  // of each token's probability
+  bool loop = false;
+
+  double MeanLog() const {
+    double sum = 0;
+    for (float log : logs) sum += log;
+    return logs.empty() ? 0 : sum / static_cast<double>(logs.size());
+  }
+};
+
+class Search {
+ public:
+  Search(const WhisperModel& model, const WhisperTokens& tokens, double seconds)
+      : model_(model), tokens_(tokens), seconds_(seconds) {}
+
+  Result<Attempt> Run(WhisperModel::Place place, float temperature) {
+    Attempt attempt;
+    std::vector<int64_t> texts;
+    const auto tokens_max =
+        std::min(kTokensMax, static_cast<size_t>(20 + seconds_ * kTokensPerSecondMax));
+    std::mt19937 random(kSeed);
+    while (attempt.tokens.size() < tokens_max) {
+      const std::span<const float> scores = place.scores.values();
+      if (scores.size() < static_cast<size_t>(tokens_.count())) {
+        return Error{Code::kInternal, "whisper: the model has another vocabulary"};
+      }
+      scores_.assign(scores.begin(), scores.begin() + tokens_.count());
+      ApplyRules(attempt.tokens);
+      const size_t best = temperature == 0 ? Best() : Draw(temperature, random);
+      const auto token = static_cast<int64_t>(best);
+      attempt.logs.push_back(scores_[best] - LogSum(0, scores_.size()));
+      if (token == tokens_.end()) break;
+      attempt.tokens.push_back(token);
+      if (token < tokens_.end()) texts.push_back(token);
+      if (const size_t repeated = RepeatedAtEnd(texts); repeated > 0) {
+        attempt.loop = true;
+        CutTexts(attempt, repeated);
+        break;
+      }
+      place = TRY(model_.Say(place, token));
+    }
+    return attempt;
+  }
+
+ private:
+  void Suppress(int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) scores_[static_cast<size_t>(i)] = kNever;
+  }
+
+  void ApplyRules(const std::vector<int64_t>& said) {
+    const int64_t first_moment = tokens_.first_moment();
+    const int64_t count = tokens_.count();
+    for (int64_t token : tokens_.suppressed()) scores_[static_cast<size_t>(token)] = kNever;
+    if (said.empty()) {
+      for (int64_t token : tokens_.suppressed_first()) scores_[static_cast<size_t>(token)] = kNever;
+      Suppress(0, first_moment);
+      Suppress(first_moment + kFirstMomentMax + 1, count);
+      return;
+    }
+    const bool after_moment = tokens_.IsMoment(said.back());
+    const bool after_two = said.size() < 2 || tokens_.IsMoment(said[said.size() - 2]);
+    if (after_moment && after_two) {
+      Suppress(first_moment, count);
+    } else if (after_moment) {
+      Suppress(0, tokens_.end());
+    }
+    const auto last = std::find_if(said.rbegin(), said.rend(),
+                                   [&](int64_t token) { return tokens_.IsMoment(token); });
+    if (last != said.rend()) {
+      // The same moment only as the beginning of the next text.
+      const int64_t least = after_moment && !after_two ? *last : *last + 1;
+      const int64_t most = first_moment + static_cast<int64_t>(std::ceil(seconds_ / 0.02)) + 10;
+      Suppress(first_moment, std::min(least, count));
+      Suppress(std::min(std::max(most, least) + 1, count), count);
+    }
+    const auto moments = static_cast<size_t>(first_moment);
+    const float best_text = *std::max_element(scores_.begin(), scores_.begin() + first_moment);
+    if (LogSum(moments, scores_.size()) > best_text) Suppress(0, first_moment);
+  }
+
+  // The logarithm of the sum of exp(score).
+  float LogSum(size_t begin, size_t end) const {
+    const float most = *std::max_element(scores_.begin() + static_cast<ptrdiff_t>(begin),
+                                         scores_.begin() + static_cast<ptrdiff_t>(end));
+    if (most == kNever) return kNever;
+    float sum = 0;
+    for (size_t i = begin; i < end; ++i) {
+      // Others add nothing to a float.
+      if (scores_[i] > most - 18) sum += std::exp(scores_[i] - most);
+    }
+    return most + std::log(sum);
+  }
+
+  size_t Best() const {
+    return static_cast<size_t>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin());
+  }
+
+  size_t Draw(float temperature, std::mt19937& random) const {
+    const float most = *std::max_element(scores_.begin(), scores_.end());
+    std::vector<float> weights(scores_.size());
+    for (size_t i = 0; i < scores_.size(); ++i) {
+      weights[i] = std::exp((scores_[i] - most) / temperature);
+    }
+    return std::discrete_distribution<size_t>(weights.begin(), weights.end())(random);
+  }
+
+  // Drops the last `count` texts and what was said since the first of them.
+  void CutTexts(Attempt& attempt, size_t count) const {
+    while (count > 0 && !attempt.tokens.empty()) {
+      if (attempt.tokens.back() < tokens_.end()) --count;
+      attempt.tokens.pop_back();
+    }
+    attempt.logs.resize(std::min(attempt.logs.size(), attempt.tokens.size()));
+  }
+
+  const WhisperModel& model_;
+  const WhisperTokens& tokens_;
+  const double seconds_;
+  std::vector<float> scores_;
+};
+
+std::vector<WindowText> TextsOf(const Attempt& attempt, const WhisperTokens& tokens,
+                                double seconds) {
+  std::vector<WindowText> out;
+  double start = 0, log_sum = 0;
+  std::vector<int64_t> said;
+  auto end_text = [&](double end) {
+    std::string text = tokens.Text(said);
+    if (!text.empty()) {
+      out.push_back({std::min(start, seconds), std::min(end, seconds), std::move(text),
+                     static_cast<float>(std::exp(log_sum / static_cast<double>(said.size())))});
+    }
+    said.clear();
+    log_sum = 0;
+  };
+  for (size_t i = 0; i < attempt.tokens.size(); ++i) {
+    const int64_t token = attempt.tokens[i];
+    if (tokens.IsMoment(token)) {
+      end_text(tokens.SecondsOf(token));
+      start = tokens.SecondsOf(token);
+    } else {
+      said.push_back(token);
+      log_sum += attempt.logs[i];
+    }
+  }
+  end_text(seconds);
+  return out;
+}
+
+}  // namespace
+
+size_t RepeatedAtEnd(const std::vector<int64_t>& tokens) {
+  constexpr size_t kPeriodMax = 32, kTimes = 4, kLengthMin = 12;
+  for (size_t period = 1; period <= kPeriodMax && period < tokens.size(); ++period) {
+    size_t same = 0;
+    while (same + period < tokens.size() &&
+           tokens[tokens.size() - 1 - same] == tokens[tokens.size() - 1 - same - period]) {
+      ++same;
+    }
+    if (same >= std::max((kTimes - 1) * period, kLengthMin - period)) return same;
+  }
+  return 0;
+}
+
+std::vector<float> Probabilities(std::span<const float> scores, const std::vector<int64_t>& of) {
+  const float most = *std::max_element(scores.begin(), scores.end());
+  double sum = 0;
+  for (float score : scores) sum += std::exp(score - most);
+  std::vector<float> out;
+  for (int64_t token : of) {
+    out.push_back(static_cast<float>(std::exp(scores[static_cast<size_t>(token)] - most) / sum));
+  }
+  return out;
+}
+
+Result<std::vector<WindowText>> FindWords(const WhisperModel& model, const WhisperTokens& tokens,
+                                          const WhisperBeginning& beginning, double seconds) {
+  Search search(model, tokens, seconds);
+  std::optional<Attempt> best;
+  for (float temperature : kTemperatures) {
+    Attempt attempt = TRY(search.Run(beginning.place, temperature));
+    const double mean_log = attempt.MeanLog();
+    if (beginning.nothing_said > kNothingSaid && mean_log < kUnlikely) {
+      return std::vector<WindowText>();
+    }
+    const bool good = !attempt.loop && mean_log >= kUnlikely;
+    if (good || !best || (best->loop && !attempt.loop) ||
+        (best->loop == attempt.loop && mean_log > best->MeanLog())) {
+      best = std::move(attempt);
+    }
+    if (good) break;
+  }
+  if (best->MeanLog() < kUnbelievable) return std::vector<WindowText>();
+  return TextsOf(*best, tokens, seconds);
+}
+
+}  // namespace msearch::embedding

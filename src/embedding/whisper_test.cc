@@ -1,0 +1,172 @@
+// The real model, where it was pulled.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "base/unicode.h"
+#include "embedding/test_models.h"
+#include "embedding/whisper_search.h"
+#include "support/speech.h"
+
+namespace msearch::embedding {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kPack[] = "whisper-tiny";
+constexpr char kSentence[] =
+    "My grandmother always said that the best bread is baked on a cold morning.";
+
+class Whisper : public testing::Test {
+ protected:
+  void SetUp() override {
+    SKIP_UNLESS_PULLED(kPack);
+    auto loaded = ModelPacks({TestManifests(), TestModels(), TestRuntime()})
+                      .LoadTranscriber(kPack, {"cpu", 1});
+    ASSERT_TRUE(loaded.ok()) << loaded.message();
+    transcriber_ = std::move(*loaded);
+  }
+
+  std::vector<SpokenText> Hear(const std::vector<float>& samples,
+                               const TranscriptionOptions& options = {}) {
+    size_t at = 0;
+    const auto texts = transcriber_->Transcribe(
+        [&]() -> Result<std::vector<float>> {
+          const size_t end = std::min(samples.size(), at + 50000);
+          std::vector<float> piece(samples.begin() + static_cast<ptrdiff_t>(at),
+                                   samples.begin() + static_cast<ptrdiff_t>(end));
+          at = end;
+          return piece;
+        },
+        options);
+    EXPECT_TRUE(texts.ok()) << texts.message();
+    return texts.ok() ? *texts : std::vector<SpokenText>();
+  }
+
+  static std::string Joined(const std::vector<SpokenText>& texts) {
+    std::string out;
+    for (const SpokenText& text : texts) out += text.text + "\n";
+    return out;
+  }
+
+  std::unique_ptr<Transcriber> transcriber_;
+};
+
+void Append(std::vector<float>& to, const std::vector<float>& samples) {
+  to.insert(to.end(), samples.begin(), samples.end());
+}
+
+TEST_F(Whisper, WritesDownWhatWasSaid) {
+  SKIP_UNLESS_SPEAKING("slt");
+  const auto samples = test::Spoken("slt", kSentence);
+  const auto texts = Hear(samples);
+  ASSERT_FALSE(texts.empty());
+  EXPECT_THAT(Joined(texts), HasSubstr("grandmother"));
+  EXPECT_THAT(Joined(texts), HasSubstr("cold morning"));
+  for (const SpokenText& text : texts) {
+    EXPECT_EQ(text.language, "en");
+    EXPECT_GE(text.start, 0);
+    EXPECT_LE(text.start, text.end);
+    EXPECT_LE(text.end, static_cast<double>(samples.size()) / 16000 + 0.1);
+    EXPECT_GT(text.confidence, 0.3F);
+  }
+}
+
+TEST_F(Whisper, KnowsWhenItWasSaid) {
+  SKIP_UNLESS_SPEAKING("slt");
+  std::vector<float> samples(3 * 16000, 0.0F);
+  Append(samples, test::Spoken("slt", "We visited the old lighthouse on the coast last summer."));
+  const double first_end = static_cast<double>(samples.size()) / 16000;
+  samples.resize(samples.size() + 20 * 16000, 0.0F);
+  const double second = static_cast<double>(samples.size()) / 16000;
+  Append(samples, test::Spoken("slt", kSentence));
+  const auto texts = Hear(samples);
+  bool lighthouse = false, grandmother = false;
+  for (const SpokenText& text : texts) {
+    if (text.text.find("lighthouse") != std::string::npos) {
+      lighthouse = true;
+      EXPECT_NEAR(text.start, 3, 1);
+      EXPECT_NEAR(text.end, first_end, 1);
+    }
+    if (text.text.find("grandmother") != std::string::npos) {
+      grandmother = true;
+      EXPECT_NEAR(text.start, second, 1);
+    }
+  }
+  EXPECT_TRUE(lighthouse && grandmother) << Joined(texts);
+}
+
+TEST_F(Whisper, FindsNoWordsWhereNobodySpeaks) {
+  EXPECT_THAT(Hear(std::vector<float>(60 * 16000, 0.0F)), IsEmpty());
+  std::mt19937 random(3);
+  std::normal_distribution<float> noise(0, 0.1F);
+  std::vector<float> hiss, tone;
+  for (size_t i = 0; i < 20 * 16000; ++i) {
+    hiss.push_back(noise(random));
+    tone.push_back(0.5F * std::sin(0.2F * static_cast<float>(i)));
+  }
+  EXPECT_THAT(Hear(hiss), IsEmpty());
+  EXPECT_THAT(Hear(tone), IsEmpty());
+  EXPECT_THAT(Hear({}), IsEmpty());
+}
+
+TEST_F(Whisper, WritesChineseInItsOwnCharacters) {
+  SKIP_UNLESS_SPEAKING("espeak:cmn-latn-pinyin");
+  // A robot's voice, so which characters doesn't say much; that they are Chinese does.
+  const auto texts =
+      Hear(test::Spoken("espeak:cmn-latn-pinyin", "今天天气很好，我们一起去公园散步。"), {{"zh"}});
+  ASSERT_FALSE(texts.empty());
+  EXPECT_EQ(texts[0].language, "zh");
+  const std::u32string points = ToCodePoints(Joined(texts));
+  EXPECT_GE(std::count_if(points.begin(), points.end(), IsHanPoint), 4) << Joined(texts);
+}
+
+TEST_F(Whisper, HearsTheSameWordsEachTime) {
+  SKIP_UNLESS_SPEAKING("slt");
+  const auto samples = test::Spoken("slt", kSentence);
+  EXPECT_EQ(Joined(Hear(samples)), Joined(Hear(samples)));
+}
+
+TEST_F(Whisper, EndsWhenItsSourceDoes) {
+  const auto texts = transcriber_->Transcribe(
+      []() -> Result<std::vector<float>> {
+        return Error{Code::kCancelled, "enough"};
+      },
+      {});
+  ASSERT_FALSE(texts.ok());
+  EXPECT_EQ(texts.code(), Code::kCancelled);
+}
+
+TEST_F(Whisper, RefusesALanguageThatItDoesntKnow) {
+  const auto texts = transcriber_->Transcribe([] { return std::vector<float>(); }, {{"klingon"}});
+  ASSERT_FALSE(texts.ok());
+  EXPECT_EQ(texts.code(), Code::kInvalid);
+  EXPECT_THAT(texts.message(), HasSubstr("klingon"));
+}
+
+TEST(RepeatedAtEnd, FindsALoop) {
+  EXPECT_EQ(RepeatedAtEnd({5, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3}), 9U);
+  EXPECT_EQ(RepeatedAtEnd({8, 9, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}), 11U);
+}
+
+TEST(RepeatedAtEnd, LeavesWhatPeopleRepeat) {
+  EXPECT_EQ(RepeatedAtEnd({}), 0U);
+  EXPECT_EQ(RepeatedAtEnd({4}), 0U);
+  EXPECT_EQ(RepeatedAtEnd({4, 4, 4, 4}), 0U);  // "no, no, no, no"
+  EXPECT_EQ(RepeatedAtEnd({1, 2, 3, 1, 2, 3, 1, 2, 3, 4}), 0U);
+}
+
+TEST(Probabilities, AddUpToOne) {
+  const std::vector<float> scores = {0, std::log(3.0F), -100};
+  const std::vector<float> out = Probabilities(scores, {0, 1, 2});
+  EXPECT_NEAR(out[0], 0.25, 1e-6);
+  EXPECT_NEAR(out[1], 0.75, 1e-6);
+  EXPECT_NEAR(out[2], 0, 1e-6);
+}
+
+}  // namespace
+}  // namespace msearch::embedding
