@@ -210,7 +210,8 @@ Result<Pack> ReadyPack(const PackPaths& paths, const std::string& name, PackPurp
 }  // namespace
 
 Result<const PackKind*> FindKind(const Manifest& manifest) {
-  for (const PackKind* kind : {&BuiltinKind(), &Open1kKind(), &TwoTowerKind(), &WhisperKind()}) {
+  for (const PackKind* kind :
+       {&BuiltinKind(), &Open1kKind(), &TwoTowerKind(), &WhisperKind(), &PpOcrKind()}) {
     if (manifest.kind == kind->name) return kind;
   }
   return Error{Code::kUnsupported,

@@ -47,6 +47,7 @@ const PackKind& BuiltinKind();   // builtin.cc
 const PackKind& Open1kKind();    // open_1k.cc
 const PackKind& TwoTowerKind();  // two_tower.cc
 const PackKind& WhisperKind();   // whisper.cc
+const PackKind& PpOcrKind();     // pp_ocr.cc
 
 // kUnsupported for an unknown kind.
 Result<const PackKind*> FindKind(const Manifest& manifest);
