@@ -22,6 +22,13 @@
 namespace msearch::api {
 
 // What the routes act on. Everything in it is thread-safe and outlives the server.
+// A second look that the settings ask for: speech, text in pictures.
+struct ReaderState {
+  std::string reader;
+  std::string pack;
+  std::string problem;  // why nothing is read, and what to do about it; empty: it is
+};
+
 struct Context {
   std::shared_ptr<catalog::Catalog> catalog;
   std::shared_ptr<queue::TaskQueue> queue;
@@ -37,6 +44,7 @@ struct Context {
                                     std::optional<double> time)>
       make_thumbnail;
   std::function<Result<std::vector<embedding::PackStatus>>()> models;
+  std::function<std::vector<ReaderState>()> readers;  // may be empty
   std::string web_directory;  // built page; empty or absent: only the API
   std::string data_directory;
   std::string version;

@@ -3,6 +3,8 @@
 #include <prometheus/text_serializer.h>
 #include <sys/statvfs.h>
 
+#include <set>
+
 #include "api/route_table.h"
 #include "base/log.h"
 #include "net/http_client.h"
@@ -132,6 +134,11 @@ Result<Json> Doctor(const Context& context) {
   const auto models = context.library->Models();
   add("model", models.problem.empty(), models.problem.empty() ? models.active : models.problem,
       "msearch model pull NAME, then msearch model use NAME");
+  for (const ReaderState& reader :
+       context.readers ? context.readers() : std::vector<ReaderState>()) {
+    add("reading " + reader.reader, reader.problem.empty(),
+        reader.problem.empty() ? reader.pack : reader.problem, "msearch model pull " + reader.pack);
+  }
   const auto status = TRY(context.library->Status());
   add("indexing", status.problem.empty(),
       status.problem.empty() ? std::to_string(status.pending) + " files pending" : status.problem,
@@ -187,6 +194,16 @@ Json ModelsJson(const Context& context) {
     json["problem"] = packs.message();
     return json;
   }
+  json["readers"] = Json::array();
+  std::set<std::string> read_with;
+  if (context.readers) {
+    for (const ReaderState& reader : context.readers()) {
+      Json entry{{"name", reader.reader}, {"model", reader.pack}};
+      if (!reader.problem.empty()) entry["problem"] = reader.problem;
+      if (reader.problem.empty()) read_with.insert(reader.pack);
+      json["readers"].push_back(std::move(entry));
+    }
+  }
   for (const embedding::PackStatus& pack : *packs) {
     Json model{{"name", pack.name},
                {"title", pack.title},
@@ -196,7 +213,7 @@ Json ModelsJson(const Context& context) {
                {"bytes", pack.bytes},
                {"download_bytes", pack.download_bytes},
                {"state", pack.state},
-               {"active", pack.name == state.active},
+               {"active", pack.name == state.active || read_with.contains(pack.name)},
                {"target", pack.name == state.target}};
     if (pack.name == state.active && !device.empty()) {
       model["device"] = device;

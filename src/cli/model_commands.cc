@@ -43,6 +43,11 @@ Result<int> ListModels(Session& session) {
     }
     session.terminal.Print(Printable(line));
   }
+  for (const Json& reader : List(answer, "readers")) {
+    if (auto problem = GetString(reader, "problem")) {
+      session.terminal.Note("msearch: " + Text(reader, "name") + ": " + Printable(*problem));
+    }
+  }
   if (auto problem = GetString(answer, "problem")) {
     session.terminal.Note("msearch: " + Printable(*problem));
   }

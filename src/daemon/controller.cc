@@ -10,6 +10,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "daemon/process.h"
+#include "daemon/readers.h"
 #include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
@@ -131,7 +132,8 @@ struct Controller {
 };
 
 ingest::LibraryOptions OptionsFor(const RoleProcess& process,
-                                  std::shared_ptr<embedding::ModelPacks> packs) {
+                                  std::shared_ptr<embedding::ModelPacks> packs,
+                                  std::shared_ptr<ReaderChoice> readers) {
   const Settings& settings = process.settings;
   ingest::LibraryOptions options;
   options.index_directory = process.layout.index;
@@ -141,6 +143,7 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
   options.host = process.info.host;
   options.model = settings.Text("model.name");
   options.model_info = [packs](const std::string& name) { return packs->Info(name); };
+  options.readers = [readers] { return readers->Wanted(); };
   options.retention.finished = Milliseconds(settings.Integer("queue.retention_seconds") * 1000);
   options.retention.failed = Milliseconds(settings.Integer("queue.failures_seconds") * 1000);
   options.lease_duration = Milliseconds(settings.Integer("queue.lease_seconds") * 1000);
@@ -158,8 +161,10 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
       process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
   auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{
       process.layout.manifests, process.layout.models, settings.Text("model.runtime")});
-  controller->library = std::make_shared<ingest::Library>(
-      controller->catalog, controller->queue, controller->blobs, OptionsFor(process, packs));
+  auto readers = std::make_shared<ReaderChoice>(settings, packs);
+  controller->library =
+      std::make_shared<ingest::Library>(controller->catalog, controller->queue, controller->blobs,
+                                        OptionsFor(process, packs, readers));
   controller->engines = std::make_shared<Engines>(
       controller->library,
       std::vector<std::string>{"role", "embedder", "--settings", process.arguments.settings_file},
@@ -189,6 +194,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
     return pictures->Thumbnail(file, name, time);
   };
   context.models = [packs] { return packs->List(); };
+  context.readers = [readers] { return readers->States(); };
   context.web_directory = process.layout.web;
   context.data_directory = process.layout.data;
   context.version = kVersion;

@@ -12,6 +12,7 @@
 #include "compute/controller_link.h"
 #include "compute/fetched_media.h"
 #include "daemon/process.h"
+#include "daemon/readers.h"
 #include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/embed.h"
@@ -273,9 +274,6 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
 
 namespace {
 
-// The readers whose models this worker may have.
-ingest::Readers MakeReaders(const RoleProcess&) { return {}; }
-
 // Second looks, on a thread of their own and when nothing else wants the processor: a film may take
 // an hour, and new files aren't to wait for it.
 void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Sources& sources,
@@ -338,7 +336,8 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
     return detail;
   };
   worker.idle = [&] { model->UnloadIfIdle(); };
-  const ingest::Readers readers = MakeReaders(process);
+  const ingest::Readers readers =
+      MakeReaders(settings, std::make_shared<embedding::ModelPacks>(packs), load);
   std::jthread reading;
   if (!readers.empty()) {
     reading = std::jthread([&] { RunReader(process, **queue, sources, readers, signals); });

@@ -78,6 +78,9 @@ bool Server::Start() {
                                      "--port", "0",    "--model", model_};
   arguments.insert(arguments.end(), flags_.begin(), flags_.end());
   setenv("MSEARCH_PROCESSES_FILE_MONITOR_SETTLE_MS", "100", 1);
+  // Unless a test asks for them: their packs may be there, or not.
+  setenv("MSEARCH_READING_SPEECH", "off", 0);
+  setenv("MSEARCH_READING_TEXT", "off", 0);
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return false;
   const Fd from(ends[0]);

@@ -24,7 +24,9 @@ export interface Hit {
   end_time?: number;
   segment_index?: number;
   page?: number;
+  // Of all words that were found in the picture, and of each.
   box?: [number, number, number, number];
+  boxes?: { text: string; box: [number, number, number, number] }[];
   thumbnail?: string | null;
   // Sent by servers that know them; the grid then needs no measuring.
   width?: number;

@@ -1,0 +1,104 @@
+#include "daemon/readers.h"
+
+#include "ingest/ocr_reader.h"
+#include "ingest/speech_reader.h"
+
+namespace msearch::daemon {
+namespace {
+
+constexpr auto kLookEvery = std::chrono::seconds(5);
+constexpr char kTextPack[] = "ocr-pp";
+
+// Empty: turned off.
+std::string PackOf(const Settings& settings, const char* key, const char* usual) {
+  const std::string pack = settings.Text(key);
+  if (pack == "off" || pack == "false") return "";
+  return pack == "on" || pack == "true" ? usual : pack;
+}
+
+std::string SpeechPack(const Settings& settings) {
+  return PackOf(settings, "reading.speech", "whisper-tiny");
+}
+std::string TextPack(const Settings& settings) {
+  return PackOf(settings, "reading.text", kTextPack);
+}
+
+}  // namespace
+
+ReaderChoice::ReaderChoice(const Settings& settings,
+                           std::shared_ptr<const embedding::ModelPacks> packs)
+    : packs_(std::move(packs)), languages_(settings.TextList("reading.languages")) {
+  if (const std::string pack = SpeechPack(settings); !pack.empty()) {
+    choices_.push_back({std::string(ingest::kSpeechReader),
+                        pack,
+                        embedding::PackPurpose::kSpeech,
+                        {"video", "audio"}});
+  }
+  if (const std::string pack = TextPack(settings); !pack.empty()) {
+    choices_.push_back({std::string(ingest::kTextReader),
+                        pack,
+                        embedding::PackPurpose::kText,
+                        {"image", "video", "document"}});
+  }
+}
+
+std::vector<ReaderChoice::Found> ReaderChoice::Look() const {
+  const std::lock_guard lock(mutex_);
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (found_.size() == choices_.size() && now - looked_at_ < kLookEvery) return found_;
+  found_.clear();
+  for (const Choice& choice : choices_) {
+    found_.push_back({choice, packs_->Key(choice.pack, choice.purpose)});
+  }
+  looked_at_ = now;
+  return found_;
+}
+
+std::vector<ingest::WantedReader> ReaderChoice::Wanted() const {
+  std::vector<ingest::WantedReader> wanted;
+  for (const Found& found : Look()) {
+    if (!found.key.ok()) continue;
+    ingest::WantedReader reader;
+    reader.spec = {found.choice.reader, *found.key, found.choice.types};
+    if (found.choice.purpose == embedding::PackPurpose::kSpeech) {
+      reader.spec.key = ingest::SpeechReaderKey(*found.key, languages_);
+    } else {
+      reader.wants = [](const catalog::Unread& unread) {
+        return ingest::MayShowText(unread.type, unread.attributes);
+      };
+    }
+    wanted.push_back(std::move(reader));
+  }
+  return wanted;
+}
+
+std::vector<api::ReaderState> ReaderChoice::States() const {
+  std::vector<api::ReaderState> states;
+  for (const Found& found : Look()) {
+    states.push_back({found.choice.reader, found.choice.pack,
+                      found.key.ok() ? ""
+                                     : found.key.message() + ", or set reading." +
+                                           found.choice.reader + ": off"});
+  }
+  return states;
+}
+
+ingest::Readers MakeReaders(const Settings& settings,
+                            std::shared_ptr<const embedding::ModelPacks> packs,
+                            const embedding::ModelPacks::LoadOptions& load) {
+  const Milliseconds unload_after(settings.Integer("processes.embedding_worker.idle_unload") *
+                                  1000);
+  ingest::Readers readers;
+  if (const std::string pack = SpeechPack(settings); !pack.empty()) {
+    readers[std::string(ingest::kSpeechReader)] = ingest::MakeSpeechReader(
+        {[packs, pack, load] { return packs->LoadTranscriber(pack, load); }, unload_after,
+         settings.TextList("reading.languages")});
+  }
+  if (const std::string pack = TextPack(settings); !pack.empty()) {
+    readers[std::string(ingest::kTextReader)] = ingest::MakeOcrReader(
+        {[packs, pack, load] { return packs->LoadTextReader(pack, load); }, unload_after});
+  }
+  return readers;
+}
+
+}  // namespace msearch::daemon

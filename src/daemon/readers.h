@@ -1,0 +1,53 @@
+// Which second looks the settings ask for, with which packs: the same for the controller, which
+// orders them, and for the embedding workers, which take them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "api/api.h"
+#include "daemon/settings.h"
+#include "embedding/model_packs.h"
+#include "ingest/read.h"
+#include "ingest/readings.h"
+
+namespace msearch::daemon {
+
+// Thread-safe.
+class ReaderChoice {
+ public:
+  ReaderChoice(const Settings& settings, std::shared_ptr<const embedding::ModelPacks> packs);
+
+  // Those whose packs are there. Looks at the disk every few seconds only.
+  std::vector<ingest::WantedReader> Wanted() const;
+  // All that the settings ask for, with what is in the way.
+  std::vector<api::ReaderState> States() const;
+
+ private:
+  struct Choice {
+    std::string reader;
+    std::string pack;
+    embedding::PackPurpose purpose;
+    std::vector<std::string> types;
+  };
+  struct Found {
+    Choice choice;
+    Result<std::string> key;  // of the pack
+  };
+  std::vector<Found> Look() const;
+
+  const std::shared_ptr<const embedding::ModelPacks> packs_;
+  const std::vector<std::string> languages_;
+  std::vector<Choice> choices_;
+  mutable std::mutex mutex_;
+  mutable std::vector<Found> found_;  // by mutex_
+  mutable SteadyTime looked_at_{};    // by mutex_
+};
+
+// For an embedding worker. Models are loaded when the first task comes.
+ingest::Readers MakeReaders(const Settings& settings,
+                            std::shared_ptr<const embedding::ModelPacks> packs,
+                            const embedding::ModelPacks::LoadOptions& load);
+
+}  // namespace msearch::daemon
