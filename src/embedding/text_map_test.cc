@@ -56,7 +56,7 @@ TEST(FindTextQuads, FollowsTheSlantOfALine) {
     ASSERT_EQ(quads.size(), 1U) << angle;
     const auto& corners = quads[0].corners;
     EXPECT_NEAR(std::atan2(corners[1].y - corners[0].y, corners[1].x - corners[0].x), angle, 0.05);
-    EXPECT_GT(quads[0].width(), 4 * quads[0].height());
+    EXPECT_GT(quads[0].width(), 3 * quads[0].height());
   }
 }
 
