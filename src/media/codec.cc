@@ -36,32 +36,47 @@ bool HasEnded(pid_t pid) {
          info.si_pid == pid;
 }
 
-// What the child was decoding when it died: told by the file, since the child can't any more.
-std::string ContentOf(const Fd& file, const std::string& name) {
+// Null: unreadable, or of no known kind.
+const Decoder* DecoderOf(const Fd& file, const std::string& name) {
   std::string head(MediaSource::kHeadBytes, '\0');
   const Result<size_t> size = ReadAt(file.get(), 0, head.data(), head.size());
-  if (!size.ok()) return "unreadable";
-  const Decoder* decoder = FindDecoder(std::string_view(head).substr(0, *size), name);
-  return decoder != nullptr ? std::string(decoder->mime) : "of no known kind";
+  if (!size.ok()) return nullptr;
+  return FindDecoder(std::string_view(head).substr(0, *size), name);
 }
+
+// A child and how many files it was given.
+struct Helper {
+  explicit Helper(ChildOptions options) : child(std::move(options)) {}
+
+  // A child that died while it had nothing to do is no fault of the next file.
+  void Ready(int files_max) {
+    if (child.running() && (files >= files_max || HasEnded(child.pid()))) child.Kill();
+    if (!child.running()) files = 0;
+    ++files;
+  }
+
+  Child child;
+  int files = 0;
+};
 
 }  // namespace
 
 struct Codec::Impl {
   Impl(std::vector<std::string> arguments, CodecLimits codec_limits)
-      : limits(codec_limits), child(OptionsFor(std::move(arguments), codec_limits)) {}
+      : limits(codec_limits),
+        plain(OptionsFor(arguments, codec_limits)),
+        with_tools(OptionsFor(arguments, codec_limits)) {}
 
-  // A child that died while it had nothing to do is no fault of the next file.
-  void ReplaceChild() {
-    if (!child.running()) return;
-    if (files >= limits.files_per_child || HasEnded(child.pid())) child.Kill();
-  }
-
-  Error Explain(const Error& error, const Fd& file, const std::string& name) const {
+  Error Explain(const Error& error, const Helper& helper, const Decoder* decoder,
+                const std::string& name) const {
     std::string message = name + ": " + error.message;
     if (error.code == Code::kCrashed || error.code == Code::kTimeout) {
-      message += ", decoding " + ContentOf(file, name) + ", peak memory " +
-                 std::to_string(child.peak_memory_bytes() >> 20) + " MiB";
+      // Told by the file, since the child can't any more.
+      message += ", decoding ";
+      message += decoder != nullptr ? decoder->mime : "what is of no known kind";
+    }
+    if (!helper.child.running()) {
+      message += ", peak memory " + std::to_string(helper.child.peak_memory_bytes() >> 20) + " MiB";
     }
     return {error.code, std::move(message)};
   }
@@ -69,25 +84,26 @@ struct Codec::Impl {
   template <typename Answer, typename Read>
   Result<Answer> Ask(const Fd& file, const std::string& name, const Wanted& wanted, Read&& read,
                      uint32_t seconds_max = 0) {
-    ReplaceChild();
-    if (!child.running()) files = 0;
-    ++files;
+    const Decoder* decoder = DecoderOf(file, name);
+    const bool by_tool = decoder != nullptr && decoder->by_tool;
+    Helper& helper = by_tool ? with_tools : plain;
+    helper.Ready(limits.files_per_child);
     Frame request;
-    request.head = ToJson(CodecRequest{name, wanted});
+    request.head = ToJson(CodecRequest{name, wanted, by_tool});
     request.fd = Fd(file.get());
     const Milliseconds patience(seconds_max > 0 ? int64_t{seconds_max} * 1000 : limits.timeout_ms);
-    Result<Frame> answer = child.Call(request, patience);
+    Result<Frame> answer = helper.child.Call(request, patience);
     request.fd.Release();  // lent
-    if (!answer.ok()) return Explain(answer.error(), file, name);
+    if (!answer.ok()) return Explain(answer.error(), helper, decoder, name);
     Result<Answer> out = read(std::move(*answer));
     if (out.ok()) return out;
-    child.Kill();
-    return Explain(out.error(), file, name);
+    helper.child.Kill();
+    return Explain(out.error(), helper, decoder, name);
   }
 
   CodecLimits limits;
-  Child child;
-  int files = 0;  // given to the running child
+  Helper plain;
+  Helper with_tools;
 };
 
 Codec::Codec(std::vector<std::string> child_arguments, CodecLimits limits)
@@ -114,6 +130,9 @@ Result<std::vector<float>> Codec::SamplesOf(const Fd& file, const std::string& n
       file, name, wanted, [&](const Frame& answer) { return SamplesFromFrame(answer, wanted); });
 }
 
-uint64_t Codec::peak_memory_bytes() const { return impl_->child.peak_memory_bytes(); }
+uint64_t Codec::peak_memory_bytes() const {
+  return std::max(impl_->plain.child.peak_memory_bytes(),
+                  impl_->with_tools.child.peak_memory_bytes());
+}
 
 }  // namespace msearch::media

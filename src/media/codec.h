@@ -98,7 +98,8 @@ struct Prepared {
   std::string title;                        // of a document: its first heading
   double duration = 0;                      // seconds; 0: has none
   // The rest that is shown: of films and sounds "codec", "frame_rate", "sound", "artist", "album";
-  // "strip": {tile: [width, height], columns, times: [seconds]}, how `strip` is laid out.
+  // "strip": {tile: [width, height], columns, times: [seconds]}, how `strip` is laid out; "pages",
+  // "pages_without_text", ...
   Json attributes = Json::object();
   std::string strip;  // JPEG: frames of a film, in rows; empty: none
 
@@ -137,7 +138,8 @@ struct CodecLimits {
   int nice = 0;
 };
 
-// A codec child and its supervisor in this process. One file at a time; not thread-safe.
+// A codec child and its supervisor in this process; a second child with a wider cage for the
+// formats that packaged programs read. One file at a time; not thread-safe.
 class Codec {
  public:
   // The child runs this same program with `child_arguments`, which must end in ServeCodec().
@@ -159,7 +161,7 @@ class Codec {
   Result<std::vector<float>> SamplesOf(const Fd& file, const std::string& name,
                                        const SamplesWanted& wanted);
 
-  // Peak memory of the last child that ended, bytes.
+  // Peak memory of the last child that ended, with what it had started, bytes.
   uint64_t peak_memory_bytes() const;
 
  private:

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
 
 #include "base/legacy_text.h"
 #include "base/log.h"
@@ -33,7 +34,7 @@ Result<Frame> AnswerFor(const MediaSource& source, const SamplesWanted& wanted) 
   return ToFrame(TRY(SampleMedia(source, wanted)));
 }
 
-Result<Frame> Answer(const Fd& file, const CodecRequest& request) {
+Result<Frame> AnswerTo(const Fd& file, const CodecRequest& request) {
   struct stat info {};
   if (!file.valid() || fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return Error{Code::kInvalid, "file: not a regular one"};
@@ -45,24 +46,19 @@ Result<Frame> Answer(const Fd& file, const CodecRequest& request) {
   std::string head(MediaSource::kHeadBytes, '\0');
   head.resize(TRY(ReadAt(source.fd, 0, head.data(), head.size())));
   source.head = head;
+  const Decoder* decoder = FindDecoder(source.head, source.name);
+  if (decoder != nullptr && decoder->by_tool != request.by_tool) {
+    return Error{Code::kUnavailable, "file: changed while it was opened"};
+  }
   return std::visit([&](const auto& wanted) { return AnswerFor(source, wanted); }, request.wanted);
 }
 
-Result<Frame> Answer(const Frame& frame) {
-  const CodecRequest request = TRY(RequestFromJson(frame.head));
-  try {
-    return Answer(frame.fd, request);
-  } catch (const std::bad_alloc&) {
-    return Error{Code::kTooLarge, "file: decoding it needs more memory than is allowed"};
-  } catch (const std::exception& error) {
-    return Error{Code::kCorrupt, std::string("file: ") + error.what()};
+void Preload(bool by_tool) {
+  if (!by_tool) {
+    PreloadPictureLibraries();
+    PreloadDocumentLibraries();
+    PreloadFilmLibraries();
   }
-}
-
-void Preload() {
-  PreloadPictureLibraries();
-  PreloadDocumentLibraries();
-  PreloadFilmLibraries();
   // Unicode tables and converters.
   (void)DecodeText("\xB0\xA1\xB0\xA2");
   (void)SplitSentences("One. Two.");
@@ -70,19 +66,52 @@ void Preload() {
 
 // The sanitizers' own look-ups and reports need what the sandbox takes away.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-void Enclose(const Channel&) {}
+void Enclose(const Channel&, bool) {}
 #else
-void Enclose(const Channel& channel) {
+void Enclose(const Channel& channel, bool by_tool) {
   // Codecs write about broken files to stderr; what matters of it comes back as an error.
-  const Fd terminal(dup(STDERR_FILENO));
+  const Fd terminal(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
   const Result<Fd> nowhere = OpenFile("/dev/null", O_WRONLY);
   if (nowhere.ok()) dup2(nowhere->get(), STDERR_FILENO);
-  const Result<> caged = EnterSandbox(channel.fd());
+  const Result<> caged = by_tool ? EnterToolSandbox() : EnterSandbox(channel.fd());
   if (caged.ok()) return;
   dup2(terminal.get(), STDERR_FILENO);
   LOG_WARNING("codec child: runs without a sandbox: {}", caged.message());
 }
 #endif
+
+// One kind of cage for all of its life, as the first request says.
+class Server {
+ public:
+  explicit Server(const Channel& channel) : channel_(channel) {}
+
+  Result<Frame> Serve(const Frame& frame) {
+    const CodecRequest request = TRY(RequestFromJson(frame.head));
+    if (!by_tool_) {
+      by_tool_ = request.by_tool;
+      Preload(*by_tool_);
+      Enclose(channel_, *by_tool_);
+    }
+    if (*by_tool_ != request.by_tool) return Error{Code::kInternal, "codec child: of another kind"};
+    Result<Frame> answer = Answer(frame.fd, request);
+    if (mallinfo2().fordblks > kIdleBytesMax) malloc_trim(0);
+    return answer;
+  }
+
+ private:
+  static Result<Frame> Answer(const Fd& file, const CodecRequest& request) {
+    try {
+      return AnswerTo(file, request);
+    } catch (const std::bad_alloc&) {
+      return Error{Code::kTooLarge, "file: decoding it needs more memory than is allowed"};
+    } catch (const std::exception& error) {
+      return Error{Code::kCorrupt, std::string("file: ") + error.what()};
+    }
+  }
+
+  const Channel& channel_;
+  std::optional<bool> by_tool_;
+};
 
 }  // namespace
 
@@ -90,13 +119,9 @@ int ServeCodec() {
   // One heap whatever the number of threads: the limit on memory counts address space.
   mallopt(M_ARENA_MAX, 1);
   Channel channel = ParentChannel();
-  Preload();
-  Enclose(channel);
-  ServeParent(channel, [](const Frame& request) {
-    Result<Frame> answer = Answer(request);
-    if (mallinfo2().fordblks > kIdleBytesMax) malloc_trim(0);
-    return answer;
-  });
+  fcntl(channel.fd(), F_SETFD, FD_CLOEXEC);
+  Server server(channel);
+  ServeParent(channel, [&](const Frame& request) { return server.Serve(request); });
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "media/document.h"
 #include "media/film.h"
+#include "media/pdf.h"
 #include "media/picture.h"
 
 namespace msearch::media {
@@ -55,7 +56,8 @@ bool IsMp4(Head head) {
   return false;
 }
 bool IsMatroska(Head head) { return At(head, 0, "\x1A\x45\xDF\xA3"); }
-bool IsPdf(Head head) { return At(head, 0, "%PDF-"); }
+// Readers accept what comes before it, as printers and mail programs leave.
+bool IsPdf(Head head) { return head.substr(0, 1024).find("%PDF-") != Head::npos; }
 bool IsZip(Head head) { return At(head, 0, "PK\x03\x04"); }
 // Office documents of before 2007, and later ones with a password.
 bool IsOle(Head head) { return At(head, 0, "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"); }
@@ -242,7 +244,7 @@ constexpr Decoder kDecoders[] = {
     SoundRow<kMp3>("audio/mpeg", IsMp3),
     SoundRow<kAac>("audio/aac", IsAdts),
     SoundRow<kAc3>("audio/ac3", IsAc3),
-    {"application/pdf", MediaType::kDocument, IsPdf, nullptr},
+    {"application/pdf", MediaType::kDocument, IsPdf, PreparePdf, ViewPdf, nullptr, true},
     {"application/zip", MediaType::kDocument, IsZip, PrepareArchive},
     {"application/x-ole-storage", MediaType::kDocument, IsOle, nullptr},
     {"application/gzip", MediaType::kDocument, IsGzip, nullptr},

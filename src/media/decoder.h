@@ -21,6 +21,7 @@ struct Decoder {
   PrepareFunction prepare;      // null: recognised, so that messages can name it, but not read
   ViewFunction view = nullptr;  // null: has none
   SamplesFunction samples = nullptr;  // null: has none
+  bool by_tool = false;               // read by a packaged program: see sandbox.h
 };
 
 // The row whose content `head` begins, at most MediaSource::kHeadBytes of a file. What has no

@@ -11,13 +11,6 @@ namespace {
 
 constexpr size_t kTitleBytesMax = 200;
 
-std::string FirstLine(std::string_view utf8) {
-  for (std::string_view line : Split(utf8, '\n')) {
-    if (!Trim(line).empty()) return std::string(TruncateUtf8(Trim(line), kTitleBytesMax));
-  }
-  return "";
-}
-
 // What passages are put together from, with the separator that goes before it.
 struct Piece {
   std::string_view text;
@@ -106,6 +99,13 @@ std::vector<Segment> Scenes(const std::vector<Cue>& cues, uint32_t words_max) {
 }
 
 }  // namespace
+
+std::string FirstLine(std::string_view utf8) {
+  for (std::string_view line : Split(utf8, '\n')) {
+    if (!Trim(line).empty()) return std::string(TruncateUtf8(Trim(line), kTitleBytesMax));
+  }
+  return "";
+}
 
 Result<Prepared> Document(const std::vector<TextPage>& pages, std::string title,
                           uint32_t passage_words_max) {

@@ -39,6 +39,9 @@ struct TextPage {
 Result<Prepared> Document(const std::vector<TextPage>& pages, std::string title,
                           uint32_t passage_words_max);
 
+// The first line that isn't empty, cut to the length of a title.
+std::string FirstLine(std::string_view utf8);
+
 // Cuts at paragraphs where that gives passages of a fair size, else between sentences, else between
 // words; no passage has more than `words_max` words, none is empty, and together they are the text,
 // but for white space at the cuts.

@@ -141,9 +141,9 @@ TEST(HostileFiles, EmptyAndUnknownFilesAreExplained) {
   const Result<Prepared> junk =
       codec.Prepare(test::MemoryFile(std::string(5000, '\1')), "a.txt", {});
   EXPECT_EQ(junk.code(), Code::kUnsupported);
-  const Result<Prepared> pdf = codec.Prepare(test::MemoryFile("%PDF-1.7 ..."), "a.jpg", {});
-  EXPECT_EQ(pdf.code(), Code::kUnsupported);
-  EXPECT_EQ(pdf.message(), "a.jpg: application/pdf: nothing here reads it");
+  const Result<Prepared> packed = codec.Prepare(test::MemoryFile("\x1F\x8B..."), "a.jpg", {});
+  EXPECT_EQ(packed.code(), Code::kUnsupported);
+  EXPECT_EQ(packed.message(), "a.jpg: application/gzip: nothing here reads it");
 }
 
 TEST(HostileFiles, JpegWithoutItsLastPercentIsKept) {

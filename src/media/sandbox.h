@@ -12,4 +12,11 @@ namespace msearch::media {
 // kUnsupported where the kernel has no seccomp filters.
 Result<> EnterSandbox(int channel_fd);
 
+// The wider cage of a child that has a packaged program read the file (tool.h), for itself and for
+// the programs that it starts: they may open files below /usr, /lib and /etc for reading, as they
+// need to start, and be executed. Neither they nor the child can reach the network, write to a
+// file, open another one of the user's (Landlock, where the kernel has it), or touch other
+// processes.
+Result<> EnterToolSandbox();
+
 }  // namespace msearch::media

@@ -39,6 +39,14 @@ std::optional<std::pair<double, double>> PositionFromJson(const Json& json) {
   return position;
 }
 
+// Valid UTF-8, and small enough to be shown.
+Json AttributesFromJson(const Json& json) {
+  constexpr size_t kBytesMax = 256 << 10;
+  if (!json.is_object()) return Json::object();
+  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text.size() <= kBytesMax ? Json::parse(text) : Json::object();
+}
+
 std::optional<uint64_t> HashFromHex(std::string_view hex) {
   const auto bytes = HexDecode(hex);
   if (!bytes || bytes->size() != 8) return std::nullopt;
@@ -122,9 +130,7 @@ Result<Prepared> Prepared::FromHead(const Json& head) {
   out.perceptual_hash = HashFromHex(GetString(head, "perceptual_hash").value_or(""));
   out.title = SanitizeUtf8(GetString(head, "title").value_or(""));
   out.duration = std::max(0.0, GetDouble(head, "duration").value_or(0));
-  if (head.contains("attributes") && head["attributes"].is_object()) {
-    out.attributes = head["attributes"];
-  }
+  if (head.contains("attributes")) out.attributes = AttributesFromJson(head["attributes"]);
   for (const Json& segment : *segments) out.segments.push_back(SegmentFromJson(segment));
   return out;
 }
@@ -207,13 +213,14 @@ Result<Wanted> WantedFromJson(const Json& json) {
 Json ToJson(const CodecRequest& request) {
   Json json = std::visit([](const auto& wanted) { return Fields(wanted); }, request.wanted);
   json["name"] = SanitizeUtf8(request.name);
+  json["by_tool"] = request.by_tool;
   return json;
 }
 
 Result<CodecRequest> RequestFromJson(const Json& json) {
   const auto name = GetString(json, "name");
   if (!name) return Error{Code::kInvalid, "codec child: broken request"};
-  return CodecRequest{*name, TRY(WantedFromJson(json))};
+  return CodecRequest{*name, TRY(WantedFromJson(json)), GetBool(json, "by_tool").value_or(false)};
 }
 
 Frame ToFrame(Prepared prepared) {

@@ -19,6 +19,7 @@ using Wanted = std::variant<PrepareOptions, ViewWanted, SamplesWanted>;
 struct CodecRequest {
   std::string name;
   Wanted wanted;
+  bool by_tool = false;  // Decoder::by_tool: which of its cages the child is to be in
 };
 
 Json ToJson(const CodecRequest& request);
