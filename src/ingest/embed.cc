@@ -56,13 +56,24 @@ Item LoadItem(const storage::BlobStore& blobs, const TaskContext& task) {
   return item;
 }
 
+bool HasPixels(const Item& item, const media::Segment& segment) {
+  return segment.pixels >= 0 && static_cast<size_t>(segment.pixels) < item.pixels.size();
+}
+
+// A document may have pages that are pictures, and pages that have nothing for a model.
+bool IsPassage(const Item& item, const media::Segment& segment) {
+  return item.document && !HasPixels(item, segment) && !segment.text.empty();
+}
+
 Result<> EmbedItems(embedding::Embedder& model, std::span<Item*> items) {
   std::vector<embedding::ImageInput> pictures;
   std::vector<std::string> passages;
   for (Item* item : items) {
     for (const std::string& pixels : item->pixels) pictures.push_back({pixels});
-    if (!item->document || !model.info().embeds_passages) continue;
-    for (const media::Segment& segment : item->segments) passages.push_back(segment.text);
+    if (!model.info().embeds_passages) continue;
+    for (const media::Segment& segment : item->segments) {
+      if (IsPassage(*item, segment)) passages.push_back(segment.text);
+    }
   }
   std::vector<embedding::Embedding> seen;
   std::vector<embedding::Embedding> read;
@@ -79,10 +90,10 @@ Result<> EmbedItems(embedding::Embedder& model, std::span<Item*> items) {
   for (Item* item : items) {
     item->embeddings.assign(item->segments.size(), {});
     for (size_t i = 0; i < item->segments.size(); ++i) {
-      const int32_t pixels = item->segments[i].pixels;
-      if (pixels >= 0 && static_cast<size_t>(pixels) < item->pixels.size()) {
-        item->embeddings[i] = seen[next_picture + static_cast<size_t>(pixels)];
-      } else if (item->document && model.info().embeds_passages) {
+      const media::Segment& segment = item->segments[i];
+      if (HasPixels(*item, segment)) {
+        item->embeddings[i] = seen[next_picture + static_cast<size_t>(segment.pixels)];
+      } else if (IsPassage(*item, segment) && model.info().embeds_passages) {
         item->embeddings[i] = read[next_passage++];
       }
     }

@@ -49,7 +49,7 @@ inline constexpr std::string_view kReadQueue = "read";
 
 // Version of decoding and segmenting. Raised when the same bytes would give other segments:
 // then everything is prepared again.
-inline constexpr std::string_view kPreparation = "1";
+inline constexpr std::string_view kPreparation = "2";
 
 // The model that files are being embedded with. Absent: full text and names only.
 struct TargetModel {
