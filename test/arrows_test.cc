@@ -47,8 +47,8 @@ const std::vector<std::pair<std::string, std::string>> kOwners{
     {"turbojpeg.h", "media"}, {"jpeglib.h", "media"},  {"libexif/", "media"},
     {"libheif/", "media"},    {"seccomp.h", "media"},  {"CLI/", "cli"},
     {"hiredis/", "storage"},  {"openssl/ssl.h", "storage"},
-    {"libxml/", "media"},     {"zip.h", "media"},
-    {"libav", "media"},       {"libsw", "media"},
+    {"jxl/", "media"},        {"libraw/", "media"},    {"libxml/", "media"},
+    {"zip.h", "media"},       {"libav", "media"},      {"libsw", "media"},
     {"prometheus/", "api"},   {"yaml-cpp/", "daemon"}, {"xxhash.h", "index"},
 };
 

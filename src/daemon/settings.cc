@@ -18,7 +18,8 @@ namespace {
 using enum SettingType;
 constexpr int64_t kMiB = 1 << 20;
 constexpr std::string_view kExtensions =
-    ".jpg,.jpeg,.png,.webp,.gif,.tif,.tiff,.bmp,.heic,.heif,.avif,"
+    ".jpg,.jpeg,.png,.webp,.gif,.tif,.tiff,.bmp,.heic,.heif,.avif,.jxl,"
+    ".arw,.cr2,.cr3,.dng,.nef,.orf,.pef,.raf,.rw2,.srw,"
     ".txt,.md,.markdown,.html,.htm,.xhtml,.csv,.tsv,.srt,.vtt,"
     ".pdf,.docx,.odt,.pptx,.odp,.xlsx,.ods,.epub,"
     ".mp4,.m4v,.mov,.qt,.mkv,.webm,.avi,.flv,.f4v,.wmv,.asf,.mxf,.ts,.mts,.m2ts,.mpg,.mpeg,.vob,"

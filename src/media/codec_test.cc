@@ -49,7 +49,7 @@ TEST(Codec, AnswersWithEverythingThatWasAskedFor) {
 
 TEST(Codec, DecodesEveryFormatInsideTheSandbox) {
   Codec codec = MakeCodec();
-  for (const char* format : {"jpg", "png", "webp", "gif", "tif", "bmp", "heic", "avif"}) {
+  for (const char* format : {"jpg", "png", "webp", "gif", "tif", "bmp", "heic", "avif", "jxl"}) {
     const Fd file = test::MemoryFile(test::Encoded(test::Quarters(400, 300), format));
     const Result<Prepared> prepared = codec.Prepare(file, "a", {});
     EXPECT_TRUE(prepared.ok()) << format << ": " << prepared.message();

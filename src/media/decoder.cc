@@ -1,12 +1,14 @@
 #include "media/decoder.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/strings.h"
 #include "media/document.h"
 #include "media/film.h"
 #include "media/pdf.h"
 #include "media/picture.h"
+#include "media/tiff.h"
 
 namespace msearch::media {
 namespace {
@@ -43,6 +45,17 @@ bool HasBrand(Head head, std::initializer_list<std::string_view> brands) {
     if (std::find(brands.begin(), brands.end(), head.substr(at, 4)) != brands.end()) return true;
   }
   return false;
+}
+// Of cameras; others begin as any TIFF file does, and are told by their name.
+bool IsRaw(Head head) {
+  using namespace std::literals;
+  return (At(head, 0, "II*\0"sv) && At(head, 8, "CR")) || At(head, 0, "FUJIFILMCCD-RAW") ||
+         At(head, 0, "IIRO") || At(head, 0, "IIRS") || At(head, 0, "MMOR") ||
+         At(head, 0, "IIU\0"sv) || HasBrand(head, {"crx "}) || (IsTiff(head) && IsDng(head));
+}
+bool IsJxl(Head head) {
+  using namespace std::literals;
+  return At(head, 0, "\xFF\x0A") || At(head, 0, "\0\0\0\x0CJXL \x0D\x0A\x87\x0A"sv);
 }
 bool IsAvif(Head head) { return HasBrand(head, {"avif", "avis"}); }
 bool IsHeic(Head head) {
@@ -216,8 +229,9 @@ constexpr Decoder kDecoders[] = {
     {"image/gif", MediaType::kPicture, IsGif, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
     {"image/webp", MediaType::kPicture, IsWebp, Picture<DecodeWithVips>,
      PictureView<DecodeWithVips>},
-    {"image/tiff", MediaType::kPicture, IsTiff, Picture<DecodeWithVips>,
-     PictureView<DecodeWithVips>},
+    {"image/x-dcraw", MediaType::kPicture, IsRaw, Picture<DecodeRaw>, PictureView<DecodeRaw>},
+    {"image/tiff", MediaType::kPicture, IsTiff, PrepareTiff, ViewTiff},
+    {"image/jxl", MediaType::kPicture, IsJxl, Picture<DecodeJxl>, PictureView<DecodeJxl>},
     {"image/bmp", MediaType::kPicture, IsBmp, Picture<DecodeBmp>, PictureView<DecodeBmp>},
     {"image/avif", MediaType::kPicture, IsAvif, Picture<DecodeHeif>, PictureView<DecodeHeif>},
     {"image/heic", MediaType::kPicture, IsHeic, Picture<DecodeHeif>, PictureView<DecodeHeif>},
@@ -251,6 +265,18 @@ constexpr Decoder kDecoders[] = {
     {"application/x-executable", MediaType::kDocument, IsElf, nullptr},
 };
 
+// TIFF files that are raw pictures. One that is none after all is read as TIFF.
+constexpr std::array kRawExtensions = {".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf",
+                                       ".fff", ".iiq", ".kdc", ".mef", ".mos", ".nef",
+                                       ".nrw", ".pef", ".rwl", ".sr2", ".srf", ".srw"};
+Result<DecodedPicture> DecodeTiffRaw(const MediaSource& source, const PictureRequest& request) {
+  Result<DecodedPicture> raw = DecodeRaw(source, request);
+  if (raw.ok() || raw.code() != Code::kUnsupported) return raw;
+  return DecodeWithVips(source, request);
+}
+constexpr Decoder kTiffRaw = {"image/x-dcraw", MediaType::kPicture, Never, Picture<DecodeTiffRaw>,
+                              PictureView<DecodeTiffRaw>};
+
 // What has no tell-tale bytes goes by its name.
 struct TextKind {
   std::string_view extension;
@@ -280,10 +306,14 @@ bool BeginsHtml(Head head) {
 }  // namespace
 
 const Decoder* FindDecoder(std::string_view head, std::string_view name) {
+  const std::string extension = AsciiLower(name.substr(std::min(name.rfind('.'), name.size())));
+  if (IsTiff(head) &&
+      std::find(kRawExtensions.begin(), kRawExtensions.end(), extension) != kRawExtensions.end()) {
+    return &kTiffRaw;
+  }
   for (const Decoder& decoder : kDecoders) {
     if (decoder.matches(head)) return &decoder;
   }
-  const std::string extension = AsciiLower(name.substr(std::min(name.rfind('.'), name.size())));
   for (const TextKind& kind : kTextKinds) {
     if (kind.extension == extension) return &kind.decoder;
   }

@@ -24,6 +24,11 @@ Result<std::string> EncodeWithVips(const Raster& raster, const std::string& suff
 
 enum class HeifFormat { kHeic, kAvif };
 // kUnsupported where no such encoder is installed.
-Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::string_view exif = {});
+// `orientation` as in EXIF, kept as the format's own rotation and mirroring.
+Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::string_view exif = {},
+                               int orientation = 1);
+// The same for JPEG XL, lossy.
+Result<std::string> EncodeJxl(const Raster& raster, std::string_view exif = {},
+                              int orientation = 1);
 
 }  // namespace msearch::media

@@ -17,6 +17,7 @@ namespace msearch::media {
 namespace {
 
 enum Tag : uint16_t {
+  kNewSubfileType = 0x00FE,
   kMake = 0x010F,
   kModel = 0x0110,
   kOrientation = 0x0112,
@@ -29,6 +30,7 @@ enum Tag : uint16_t {
   kOffsetTimeOriginal = 0x9011,
   kOffsetTimeDigitized = 0x9012,
   kSubSecTimeOriginal = 0x9291,
+  kDngVersion = 0xC612,
   kLatitudeRef = 1,
   kLatitude = 2,
   kLongitudeRef = 3,
@@ -38,6 +40,7 @@ enum Tag : uint16_t {
 constexpr size_t kEntryBytes = 12;
 constexpr size_t kEntriesMax = 1000;
 constexpr size_t kTextMax = 256;
+constexpr size_t kDirectoriesMax = 10000;  // also what ends a loop of them
 
 class Tiff {
  public:
@@ -60,6 +63,14 @@ class Tiff {
       if (U16(entry) == tag) return entry;
     }
     return std::nullopt;
+  }
+
+  // Where the directory after this one lies; 0 after the last.
+  std::optional<uint64_t> Next(uint64_t directory) const {
+    if (directory + 2 > bytes_.size()) return std::nullopt;
+    const uint64_t end = directory + 2 + U16(directory) * uint64_t{kEntryBytes};
+    if (end + 4 > bytes_.size()) return std::nullopt;
+    return U32(end);
   }
 
   std::optional<uint32_t> Number(uint64_t directory, uint16_t tag) const {
@@ -207,6 +218,24 @@ ExifFacts ReadExif(std::string_view bytes) {
   facts.camera = Camera(tiff.Text(first, kMake), tiff.Text(first, kModel));
   if (const auto gps = tiff.Number(first, kGpsDirectory)) facts.gps = Position(tiff, *gps);
   return facts;
+}
+
+std::vector<bool> ReducedTiffDirectories(std::string_view file) {
+  std::vector<bool> reduced;
+  const Tiff tiff(file);
+  if (!tiff.valid() || file.starts_with("Exif")) return reduced;
+  for (uint64_t at = tiff.first(); at != 0 && reduced.size() < kDirectoriesMax;) {
+    const auto next = tiff.Next(at);
+    if (!next) break;
+    reduced.push_back((tiff.Number(at, kNewSubfileType).value_or(0) & 1) != 0);
+    at = *next;
+  }
+  return reduced;
+}
+
+bool IsDng(std::string_view head) {
+  const Tiff tiff(head);
+  return tiff.valid() && tiff.Find(tiff.first(), kDngVersion).has_value();
 }
 
 }  // namespace msearch::media

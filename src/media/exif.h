@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -20,5 +21,11 @@ struct ExifFacts {
 // Reads a TIFF structure, with or without "Exif\0\0" before it; a whole TIFF file will do.
 // What is missing or broken is left out.
 ExifFacts ReadExif(std::string_view bytes);
+
+// Of a TIFF file: for each directory in its chain whether it says that it holds a smaller copy of
+// another one. Empty for other files, and for what can't be followed.
+std::vector<bool> ReducedTiffDirectories(std::string_view file);
+// Whether the first directory has a DNG version in it.
+bool IsDng(std::string_view head);
 
 }  // namespace msearch::media

@@ -93,7 +93,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Format{"jpg", "image/jpeg", 4}, Format{"png", "image/png", 1},
                     Format{"webp", "image/webp", 8}, Format{"gif", "image/gif", 12},
                     Format{"tif", "image/tiff", 1}, Format{"bmp", "image/bmp", 1},
-                    Format{"heic", "image/heic", 8}, Format{"avif", "image/avif", 8}),
+                    Format{"heic", "image/heic", 8}, Format{"avif", "image/avif", 8},
+                    Format{"jxl", "image/jxl", 8}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Pictures, AreRecognisedByContentNotByName) {

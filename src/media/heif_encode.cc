@@ -5,7 +5,8 @@
 
 namespace msearch::media {
 
-Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::string_view exif) {
+Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::string_view exif,
+                               int orientation) {
   if (!Heif().ok()) return Heif().error();
   const HeifLibrary& library = *Heif();
   const heif::Context context(library.heif_context_alloc(), library.heif_context_free);
@@ -32,9 +33,13 @@ Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::str
                 size_t{3} * width);
   }
 
+  heif_encoding_options* options = library.heif_encoding_options_alloc();
+  options->image_orientation = static_cast<heif_orientation>(orientation);
   heif_image_handle* raw_handle = nullptr;
-  TRY(CheckHeif(library.heif_context_encode_image(context.get(), raw_image, raw_encoder, nullptr,
-                                                  &raw_handle)));
+  const heif_error failed = library.heif_context_encode_image(context.get(), raw_image, raw_encoder,
+                                                              options, &raw_handle);
+  library.heif_encoding_options_free(options);
+  TRY(CheckHeif(failed));
   const heif::Handle handle(raw_handle, library.heif_image_handle_release);
   if (!exif.empty()) {
     TRY(CheckHeif(library.heif_context_add_exif_metadata(context.get(), raw_handle, exif.data(),

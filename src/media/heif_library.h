@@ -24,6 +24,8 @@ struct HeifLibrary {
   X(heif_decoding_options_alloc)                      \
   X(heif_decoding_options_free)                       \
   X(heif_encoder_release)                             \
+  X(heif_encoding_options_alloc)                      \
+  X(heif_encoding_options_free)                       \
   X(heif_encoder_set_lossy_quality)                   \
   X(heif_image_add_plane)                             \
   X(heif_image_create)                                \

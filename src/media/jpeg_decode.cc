@@ -37,6 +37,7 @@ struct Reader {
   std::jmp_buf failed;
 
   int fd = -1;
+  std::string_view memory;  // instead of the file
   uint64_t offset = 0;
   std::vector<JOCTET> piece = std::vector<JOCTET>(kPieceBytes);
   Error error;
@@ -50,7 +51,7 @@ struct Reader {
   bool cmyk = false;
   bool inverted = false;
 
-  explicit Reader(int file_descriptor);
+  Reader(int file_descriptor, std::string_view in_memory);
   ~Reader() { jpeg_destroy_decompress(&info); }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
@@ -147,7 +148,8 @@ void CountScans(j_common_ptr info) {
   std::longjmp(reader.failed, 1);
 }
 
-Reader::Reader(int file_descriptor) : fd(file_descriptor) {
+Reader::Reader(int file_descriptor, std::string_view in_memory)
+    : fd(file_descriptor), memory(in_memory) {
   info.client_data = this;
   info.err = jpeg_std_error(&errors);
   errors.error_exit = Fail;
@@ -163,6 +165,13 @@ Reader::Reader(int file_descriptor) : fd(file_descriptor) {
 
 // What can't be read looks missing to the library; Decode tells the true reason.
 size_t Reader::ReadPiece() {
+  if (fd < 0) {
+    const std::string_view next =
+        memory.substr(std::min<uint64_t>(offset, memory.size()), piece.size());
+    std::copy(next.begin(), next.end(), piece.begin());
+    offset += next.size();
+    return next.size();
+  }
   const Result<size_t> got =
       ReadAt(fd, offset, reinterpret_cast<char*>(piece.data()), piece.size());
   if (!got.ok()) {
@@ -273,7 +282,12 @@ Result<DecodedPicture> Reader::Decode(const PictureRequest& request) {
 }  // namespace
 
 Result<DecodedPicture> DecodeJpeg(const MediaSource& source, const PictureRequest& request) {
-  Reader reader(source.fd);
+  Reader reader(source.fd, {});
+  return reader.Decode(request);
+}
+
+Result<DecodedPicture> DecodeJpegBytes(std::string_view bytes, const PictureRequest& request) {
+  Reader reader(-1, bytes);
   return reader.Decode(request);
 }
 

@@ -5,7 +5,9 @@
 
 #include "media/encode.h"
 #include "media/heif_library.h"
+#include "media/jxl_library.h"
 #include "media/perceptual_hash.h"
+#include "media/raw_library.h"
 #include "media/resize.h"
 #include "media/vips_library.h"
 
@@ -13,21 +15,6 @@ namespace msearch::media {
 namespace {
 
 using Fit = PixelsWanted::Fit;
-
-PictureRequest RequestFor(const PrepareOptions& options) {
-  PictureRequest request;
-  request.pixels_max = options.picture_pixels_max;
-  request.longer_side_min = options.thumbnail_side_max;
-  const uint32_t side = std::max(options.pixels.width, options.pixels.height);
-  if (options.pixels.fit == Fit::kPad) {
-    request.longer_side_min = std::max(request.longer_side_min, side);
-  } else {
-    request.shorter_side_min = side;
-  }
-  // Enough for the perceptual hash when nothing else is wanted.
-  request.longer_side_min = std::max<uint32_t>(request.longer_side_min, 64);
-  return request;
-}
 
 uint32_t Scaled(uint32_t side, double scale) {
   return std::max<uint32_t>(1, static_cast<uint32_t>(std::lround(side * scale)));
@@ -108,11 +95,31 @@ Result<> PictureRequest::CheckSize(uint64_t width, uint64_t height) const {
 void PreloadPictureLibraries() {
   (void)Vips();
   (void)Heif();
+  (void)Jxl();
+  (void)Raw();
+}
+
+PictureRequest RequestFor(const PrepareOptions& options) {
+  PictureRequest request;
+  request.pixels_max = options.picture_pixels_max;
+  request.longer_side_min = options.thumbnail_side_max;
+  const uint32_t side = std::max(options.pixels.width, options.pixels.height);
+  if (options.pixels.fit == Fit::kPad) {
+    request.longer_side_min = std::max(request.longer_side_min, side);
+  } else {
+    request.shorter_side_min = side;
+  }
+  // Enough for the perceptual hash when nothing else is wanted.
+  request.longer_side_min = std::max<uint32_t>(request.longer_side_min, 64);
+  return request;
 }
 
 Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source,
                                 const PrepareOptions& options) {
-  DecodedPicture decoded = TRY(decode(source, RequestFor(options)));
+  return PrepareDecoded(TRY(decode(source, RequestFor(options))), options);
+}
+
+Result<Prepared> PrepareDecoded(DecodedPicture decoded, const PrepareOptions& options) {
   const int orientation = decoded.exif.orientation;
   Prepared out;
   out.type = MediaType::kPicture;

@@ -44,6 +44,10 @@ Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source
 Result<View> ViewPicture(PictureDecoder decode, const MediaSource& source,
                          const ViewWanted& wanted);
 
+// How much of a picture these options need, and all that they ask for made of it.
+PictureRequest RequestFor(const PrepareOptions& options);
+Result<Prepared> PrepareDecoded(DecodedPicture decoded, const PrepareOptions& options);
+
 // Upright pixels as a model wants them.
 std::string PixelsFor(const Raster& raster, const PixelsWanted& wanted);
 // Reduced so that no side is longer than this; never enlarged.
@@ -56,9 +60,20 @@ Raster Reduced(const Raster& raster, uint32_t side_max);
 // progressive file when no more than a part of its last, finest scan is missing.
 inline constexpr double kJpegKeptShare = 0.9;
 Result<DecodedPicture> DecodeJpeg(const MediaSource& source, const PictureRequest& request);
+Result<DecodedPicture> DecodeJpegBytes(std::string_view bytes, const PictureRequest& request);
 
 // libvips: PNG, WebP, GIF (first frame), TIFF (first page). Truncated files are corrupt.
 Result<DecodedPicture> DecodeWithVips(const MediaSource& source, const PictureRequest& request);
+
+// A directory of a TIFF file, from 0. The bytes stay as they are.
+Result<DecodedPicture> DecodeTiffPage(std::string& file, const PictureRequest& request,
+                                      uint32_t directory);
+
+// LibRaw: the raw files of cameras, by their embedded preview where that is large enough.
+Result<DecodedPicture> DecodeRaw(const MediaSource& source, const PictureRequest& request);
+
+// libjxl. Its own orientation is applied, EXIF orientation isn't.
+Result<DecodedPicture> DecodeJxl(const MediaSource& source, const PictureRequest& request);
 
 // libheif: HEIC and AVIF. Its own rotation (irot, imir) is applied, EXIF orientation isn't, as the
 // format demands.

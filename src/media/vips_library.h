@@ -34,6 +34,7 @@ struct VipsLibrary {
   X(vips_image_get_blob)             \
   X(vips_image_get_bands)            \
   X(vips_image_get_height)           \
+  X(vips_image_get_int)              \
   X(vips_image_get_typeof)           \
   X(vips_image_get_width)            \
   X(vips_image_hasalpha)             \

@@ -72,24 +72,32 @@ double Scale(const PictureRequest& request, uint32_t width, uint32_t height) {
       1.0, 2 * std::max(request.shorter_side_min / shorter, request.longer_side_min / longer));
 }
 
-Result<DecodedPicture> Decode(std::string& file, const PictureRequest& request) {
+Result<DecodedPicture> Decode(std::string& file, const PictureRequest& request, uint32_t page) {
   const VipsLibrary& vips = *Vips();
-  const VipsImagePtr header =
-      TRY(Taken(0, vips.vips_image_new_from_buffer(file.data(), file.size(), "", NULL)));
+  // Only these have pages at all.
+  const std::string chosen = page == 0 ? "" : "page=" + std::to_string(page);
+  const VipsImagePtr header = TRY(
+      Taken(0, vips.vips_image_new_from_buffer(file.data(), file.size(), chosen.c_str(), NULL)));
   DecodedPicture picture;
   picture.width = static_cast<uint32_t>(vips.vips_image_get_width(header.get()));
   picture.height = static_cast<uint32_t>(vips.vips_image_get_height(header.get()));
   TRY(request.CheckSize(picture.width, picture.height));
   picture.exif = ExifOf(header.get(), file);
+  // The facts in the file's first directory are those of its first page.
+  if (page > 0) {
+    picture.exif.orientation = 1;
+    vips.vips_image_get_int(header.get(), VIPS_META_ORIENTATION, &picture.exif.orientation);
+  }
 
   const double scale = Scale(request, picture.width, picture.height);
   // Without a profile of its own a picture is sRGB; going through one would shift its colours.
   const bool profiled = vips.vips_image_get_typeof(header.get(), VIPS_META_ICC_NAME) != 0;
+  const std::string loading = chosen + (chosen.empty() ? "" : ",") + "fail_on=error";
   VipsImage* reduced = nullptr;
   const int failed = vips.vips_thumbnail_buffer(
       file.data(), file.size(), &reduced, static_cast<int>(std::ceil(picture.width * scale)),
       "height", static_cast<int>(std::ceil(picture.height * scale)), "size", VIPS_SIZE_FORCE,
-      "no_rotate", TRUE, "option_string", "fail_on=error", profiled ? "export_profile" : NULL,
+      "no_rotate", TRUE, "option_string", loading.c_str(), profiled ? "export_profile" : NULL,
       "srgb", NULL);
   picture.raster = TRY(ToRaster(TRY(OnWhite(TRY(Taken(failed, reduced))))));
   return picture;
@@ -100,7 +108,13 @@ Result<DecodedPicture> Decode(std::string& file, const PictureRequest& request) 
 Result<DecodedPicture> DecodeWithVips(const MediaSource& source, const PictureRequest& request) {
   if (!Vips().ok()) return Vips().error();
   std::string file = TRY(ReadSource(source, kPictureBytesMax));
-  return Decode(file, request);
+  return Decode(file, request, 0);
+}
+
+Result<DecodedPicture> DecodeTiffPage(std::string& file, const PictureRequest& request,
+                                      uint32_t directory) {
+  if (!Vips().ok()) return Vips().error();
+  return Decode(file, request, directory);
 }
 
 Result<std::string> EncodeWithVips(const Raster& raster, const std::string& suffix,

@@ -152,6 +152,8 @@ std::string Encoded(const Raster& raster, std::string_view format, std::string_v
   } else if (format == "heic" || format == "avif") {
     const auto kind = format == "heic" ? media::HeifFormat::kHeic : media::HeifFormat::kAvif;
     bytes = media::EncodeHeif(raster, kind, exif);
+  } else if (format == "jxl") {
+    bytes = media::EncodeJxl(raster, exif);
   } else {
     bytes = media::EncodeWithVips(raster, "." + std::string(format), exif);
   }

@@ -46,7 +46,7 @@ struct ExifTags {
 // A TIFF structure, without "Exif\0\0".
 std::string MakeExif(const ExifTags& tags, bool big_endian = false);
 
-// The picture as a file. `format`: jpg, png, webp, gif, tif, bmp, heic, avif.
+// The picture as a file. `format`: jpg, png, webp, gif, tif, bmp, heic, avif, jxl.
 std::string Encoded(const media::Raster& raster, std::string_view format,
                     std::string_view exif = {});
 
