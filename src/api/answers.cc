@@ -259,8 +259,10 @@ catalog::TextBox Around(const std::vector<catalog::TextBox>& boxes) {
   return all;
 }
 
-std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash) {
-  if (type == "document") return "";
+std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash,
+                         const Json& attributes) {
+  // Only documents that are drawn tell how many pages they have; their first page is shown.
+  if (type == "document" && !attributes.contains("pages")) return "";
   return fmt::format("/api/media/{}/thumbnail?v={}", media, hash.hex().substr(0, 12));
 }
 
@@ -364,14 +366,16 @@ Json MediaJson(const catalog::Media& media) {
   if (!content.camera.empty()) json["camera"] = content.camera;
   if (!content.title.empty()) json["title"] = content.title;
   if (content.gps) json["gps"] = {{"lat", content.gps->first}, {"lon", content.gps->second}};
-  for (const char* shown : {"labels", "codec", "sound", "frame_rate", "artist", "album", "genre"}) {
+  for (const char* shown :
+       {"labels", "codec", "sound", "frame_rate", "artist", "album", "genre", "pages"}) {
     if (content.attributes.contains(shown)) json[shown] = content.attributes[shown];
   }
   if (content.attributes.contains("strip")) {
     json["strip"] = content.attributes["strip"];
     json["strip"]["picture"] = StripUrl(media.id, content.hash);
   }
-  const std::string thumbnail = ThumbnailUrl(media.id, content.type, content.hash);
+  const std::string thumbnail =
+      ThumbnailUrl(media.id, content.type, content.hash, content.attributes);
   json["thumbnail"] = thumbnail.empty() ? Json() : Json(thumbnail);
   if (!media.paths.empty()) {
     json["root"] = media.paths.front().root;

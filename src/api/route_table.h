@@ -75,7 +75,8 @@ Json BoxJson(const catalog::TextBox& box);
 Json BoxesJson(const std::vector<catalog::TextBox>& boxes);
 // The smallest box that holds all. REQUIRES: not empty.
 catalog::TextBox Around(const std::vector<catalog::TextBox>& boxes);
-std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash);
+std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const Digest& hash,
+                         const Json& attributes);
 std::string StripUrl(catalog::MediaId media, const Digest& hash);
 
 }  // namespace msearch::api

@@ -147,7 +147,8 @@ Json HitJson(const search::Hit& hit) {
     json["box"] = BoxJson(Around(hit.boxes));
     json["boxes"] = BoxesJson(hit.boxes);
   }
-  const std::string thumbnail = ThumbnailUrl(segment.media, segment.type, segment.hash);
+  const std::string thumbnail =
+      ThumbnailUrl(segment.media, segment.type, segment.hash, segment.attributes);
   json["thumbnail"] = thumbnail.empty() ? Json() : Json(thumbnail);
   return json;
 }
