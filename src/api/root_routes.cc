@@ -39,14 +39,26 @@ Result<Json> IndexStatusJson(const Context& context) {
   return json;
 }
 
+// A class of failures is the code of its error.
+Result<std::string> FailureCode(const std::string& name) {
+  if (!name.empty() && CodeName(CodeFromName(name)) != name) {
+    return Error{Code::kInvalid, "code: no error is called " + SanitizeUtf8(name)};
+  }
+  return name;
+}
+
 Result<Json> FailuresJson(const Context& context, const net::Request& request) {
   const auto offset = TRY(IntParameter(request, "offset", 0, 0, INT32_MAX));
   const auto limit = TRY(IntParameter(request, "limit", 100, 1, 1000));
   int64_t total = 0;
-  const auto failures =
-      TRY(context.catalog->Failures(request.Query("root").value_or(""), static_cast<size_t>(offset),
-                                    static_cast<size_t>(limit), &total));
-  Json json{{"failures", Json::array()}, {"total", total}};
+  const catalog::FailureFilter filter{request.Query("root").value_or(""),
+                                      TRY(FailureCode(request.Query("code").value_or("")))};
+  const auto failures = TRY(context.catalog->Failures(filter, static_cast<size_t>(offset),
+                                                      static_cast<size_t>(limit), &total));
+  Json json{{"failures", Json::array()}, {"total", total}, {"classes", Json::array()}};
+  for (const auto& [code, count] : TRY(context.catalog->FailureClasses(filter.root))) {
+    json["classes"].push_back({{"code", code}, {"count", count}});
+  }
   for (const catalog::FailureInfo& failure : failures) {
     Json item{{"root", failure.root},
               {"path", SanitizeUtf8(failure.path)},
@@ -117,20 +129,23 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
       "GET", "/api/failures", "Files that couldn't be indexed, and why",
       [context](const net::Request& request) { return Answer(FailuresJson(context, request)); });
   failures->query = {{"root", "string", "only of this root"},
+                     {"code", "string", "only of this class: corrupt, unsupported, crashed, ..."},
                      {"offset", "integer", ""},
                      {"limit", "integer", "1 to 1000"}};
   add("POST", "/api/failures/retry", "Try failed files again",
       [context](const net::Request& request) {
         return Answer([&]() -> Result<Json> {
           const Json body = TRY(JsonBody(request));
-          TRY(OnlyKeys(body, {"root", "dry_run"}, "retry"));
-          const std::string root = GetString(body, "root").value_or("");
+          TRY(OnlyKeys(body, {"root", "code", "dry_run"}, "retry"));
+          const catalog::FailureFilter filter{
+              GetString(body, "root").value_or(""),
+              TRY(FailureCode(GetString(body, "code").value_or("")))};
           if (GetBool(body, "dry_run").value_or(false)) {
             int64_t total = 0;
-            TRY(context.catalog->Failures(root, 0, 1, &total));
+            TRY(context.catalog->Failures(filter, 0, 1, &total));
             return Json{{"matched", total}, {"retried", 0}};
           }
-          return Json{{"retried", TRY(context.library->RetryFailures(root))}};
+          return Json{{"retried", TRY(context.library->RetryFailures(filter))}};
         }());
       })
       ->body = "application/json";

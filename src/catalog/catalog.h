@@ -251,6 +251,12 @@ struct FailureInfo {
   UnixMs failed_at = 0;
 };
 
+// Empty: any.
+struct FailureFilter {
+  std::string root;
+  std::string code;  // CodeName of the error: the class of a failure
+};
+
 // Thread-safe: one writer at a time, readers beside it.
 class Catalog {
  public:
@@ -307,11 +313,12 @@ class Catalog {
   // disappears; of this version (a new model failed) it stays.
   virtual Result<> MarkFailed(FileId file, int64_t version, Token token, const Error& error,
                               int attempts) = 0;
-  virtual Result<std::vector<FailureInfo>> Failures(const std::string& root, size_t offset,
+  virtual Result<std::vector<FailureInfo>> Failures(const FailureFilter& filter, size_t offset,
                                                     size_t limit, int64_t* total) const = 0;
-  // Failed files (of the root; empty: of all) become pending again, and what readers failed on is
-  // unread again. Returns how many.
-  virtual Result<int64_t> RetryFailures(const std::string& root) = 0;
+  // How many there are of each class, by its code; filtered by root alone.
+  virtual Result<std::map<std::string, int64_t>> FailureClasses(const std::string& root) const = 0;
+  // Failed files become pending again, and what readers failed on is unread again. Returns how many.
+  virtual Result<int64_t> RetryFailures(const FailureFilter& filter) = 0;
 
   // Media with id > after, in order, with a file in a root that isn't paused.
   virtual Result<std::vector<Unread>> UnreadMedia(const ReaderSpec& reader, MediaId after,

@@ -46,9 +46,10 @@ class SqliteCatalog final : public Catalog {
   Result<std::vector<CommitEffect>> Apply(std::span<const Commit> commits) override;
   Result<> MarkFailed(FileId file, int64_t version, Token token, const Error& error,
                       int attempts) override;
-  Result<std::vector<FailureInfo>> Failures(const std::string& root, size_t offset, size_t limit,
-                                            int64_t* total) const override;
-  Result<int64_t> RetryFailures(const std::string& root) override;
+  Result<std::vector<FailureInfo>> Failures(const FailureFilter& filter, size_t offset,
+                                            size_t limit, int64_t* total) const override;
+  Result<std::map<std::string, int64_t>> FailureClasses(const std::string& root) const override;
+  Result<int64_t> RetryFailures(const FailureFilter& filter) override;
 
   Result<std::vector<Unread>> UnreadMedia(const ReaderSpec& reader, MediaId after,
                                           size_t limit) const override;

@@ -168,24 +168,34 @@ Result<File> SqliteCatalog::GetFile(FileId id) const {
   });
 }
 
-Result<std::vector<FailureInfo>> SqliteCatalog::Failures(const std::string& root, size_t offset,
+namespace {
+
+// Files that couldn't be indexed, and contents that a reader failed on, by one of their files.
+// ?1: root, ?2: code.
+constexpr std::string_view kFailures =
+    "(SELECT f.id AS id,'' AS reader,r.name AS root,f.path AS path,f.error_code AS code,"
+    "f.error_message AS message,f.attempts AS attempts,f.failed_at AS at "
+    "FROM roots r JOIN files f ON f.root_id=r.id WHERE f.state=2 AND r.removing=0 "
+    "AND (?1='' OR r.name=?1) AND (?2='' OR f.error_code=?2) UNION ALL "
+    "SELECT f.id,k.name,r.name,f.path,g.error_code,g.error_message,g.attempts,g.at "
+    "FROM readings g JOIN readers k ON k.id=g.reader_id "
+    "JOIN media m ON m.id=g.media_id AND m.orphaned_at IS NULL "
+    "JOIN files f ON f.id=(SELECT min(id) FROM files WHERE media_id=g.media_id) "
+    "JOIN roots r ON r.id=f.root_id "
+    "WHERE g.state=2 AND r.removing=0 AND (?1='' OR r.name=?1) AND (?2='' OR g.error_code=?2))";
+
+}  // namespace
+
+Result<std::vector<FailureInfo>> SqliteCatalog::Failures(const FailureFilter& filter, size_t offset,
                                                          size_t limit, int64_t* total) const {
-  // Files that couldn't be indexed, and contents that a reader failed on, by one of their files.
-  static constexpr std::string_view kAll =
-      "SELECT f.id,'',r.name,f.path,f.error_code,f.error_message,f.attempts,f.failed_at AS at "
-      "FROM roots r JOIN files f ON f.root_id=r.id WHERE f.state=2 AND r.removing=0 "
-      "AND (?1='' OR r.name=?1) UNION ALL "
-      "SELECT f.id,k.name,r.name,f.path,g.error_code,g.error_message,g.attempts,g.at "
-      "FROM readings g JOIN readers k ON k.id=g.reader_id "
-      "JOIN media m ON m.id=g.media_id AND m.orphaned_at IS NULL "
-      "JOIN files f ON f.id=(SELECT min(id) FROM files WHERE media_id=g.media_id) "
-      "JOIN roots r ON r.id=f.root_id "
-      "WHERE g.state=2 AND r.removing=0 AND (?1='' OR r.name=?1)";
   return Read([&](Sqlite& db) -> Result<std::vector<FailureInfo>> {
-    *total = TRY(db.QueryInt("SELECT count(*) FROM (" + std::string(kAll) + ")", root)).value_or(0);
+    *total =
+        TRY(db.QueryInt("SELECT count(*) FROM " + std::string(kFailures), filter.root, filter.code))
+            .value_or(0);
     Statement rows =
-        TRY(db.Prepare(std::string(kAll) + " ORDER BY at DESC,1 DESC LIMIT ?2 OFFSET ?3"));
-    rows.With(root, static_cast<int64_t>(limit), static_cast<int64_t>(offset));
+        TRY(db.Prepare("SELECT id,reader,root,path,code,message,attempts,at FROM " +
+                       std::string(kFailures) + " ORDER BY at DESC,id DESC LIMIT ?3 OFFSET ?4"));
+    rows.With(filter.root, filter.code, static_cast<int64_t>(limit), static_cast<int64_t>(offset));
     std::vector<FailureInfo> failures;
     while (TRY(rows.Step())) {
       failures.push_back({rows.Int(0), rows.String(1), rows.String(2), rows.String(3),
@@ -196,19 +206,32 @@ Result<std::vector<FailureInfo>> SqliteCatalog::Failures(const std::string& root
   });
 }
 
-Result<int64_t> SqliteCatalog::RetryFailures(const std::string& root) {
+Result<std::map<std::string, int64_t>> SqliteCatalog::FailureClasses(
+    const std::string& root) const {
+  return Read([&](Sqlite& db) -> Result<std::map<std::string, int64_t>> {
+    Statement rows =
+        TRY(db.Prepare("SELECT code,count(*) FROM " + std::string(kFailures) + " GROUP BY code"));
+    rows.With(root, "");
+    std::map<std::string, int64_t> classes;
+    while (TRY(rows.Step())) classes[rows.String(0)] = rows.Int(1);
+    return classes;
+  });
+}
+
+Result<int64_t> SqliteCatalog::RetryFailures(const FailureFilter& filter) {
   return Write(Durability::kNormal, [&](Sqlite& db) -> Result<int64_t> {
-    if (!root.empty()) TRY(RootId(db, root));
+    if (!filter.root.empty()) TRY(RootId(db, filter.root));
     TRY(
         db.Run("UPDATE files SET state=0,error_code=NULL,error_message=NULL,attempts=0,"
-               "failed_at=NULL WHERE state=2 AND root_id IN "
+               "failed_at=NULL WHERE state=2 AND (?2='' OR error_code=?2) AND root_id IN "
                "(SELECT id FROM roots WHERE removing=0 AND (?1='' OR name=?1))",
-               root));
+               filter.root, filter.code));
     const int64_t files = db.changes();
     TRY(
-        db.Run("DELETE FROM readings WHERE state=2 AND media_id IN (SELECT f.media_id FROM files f "
+        db.Run("DELETE FROM readings WHERE state=2 AND (?2='' OR error_code=?2) AND media_id IN "
+               "(SELECT f.media_id FROM files f "
                "JOIN roots r ON r.id=f.root_id WHERE r.removing=0 AND (?1='' OR r.name=?1))",
-               root));
+               filter.root, filter.code));
     const int64_t readings = db.changes();
     if (readings > 0) TRY(RaiseRevision(db));
     return files + readings;

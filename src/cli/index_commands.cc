@@ -13,6 +13,13 @@ constexpr int kWatchedHoldSeconds = 1;
 constexpr Milliseconds kPatience{15000};
 constexpr int kFailuresShown = 20;
 
+struct FailureOptions {
+  std::string root;
+  std::string code;
+  int64_t limit = 100;
+  bool dry_run = false;
+};
+
 struct StatusOptions {
   bool wait = false;
   bool strict = false;
@@ -76,6 +83,50 @@ Result<> ShowFailures(Session& session) {
       Number(answer, "total") - static_cast<int64_t>(List(answer, "failures").size());
   if (more > 0) session.terminal.Note(fmt::format("... and {} more", more));
   return Ok{};
+}
+
+// Grouped by class, the largest first; then the files.
+Result<int> Failures(Session& session, const FailureOptions& options) {
+  const Json answer = TRY(session.client().Get(Target(
+      {"api", "failures"},
+      {{"root", options.root}, {"code", options.code}, {"limit", std::to_string(options.limit)}})));
+  if (session.json) {
+    session.PrintJson(answer);
+    return kExitOk;
+  }
+  Table classes({"CLASS", ">FILES"});
+  for (const Json& one : List(answer, "classes")) {
+    classes.Add({{Text(one, "code")}, {std::to_string(Number(one, "count"))}});
+  }
+  classes.Print(session.terminal);
+  Table table({"CLASS", ">ATTEMPTS", "ROOT", "PATH", "REASON"});
+  for (const Json& failure : List(answer, "failures")) {
+    table.Add({{Text(failure, "code"), Color::kBad},
+               {std::to_string(Number(failure, "attempts"))},
+               {Text(failure, "root")},
+               {Text(failure, "path")},
+               {Text(failure, "message")}});
+  }
+  table.Print(session.terminal);
+  const int64_t more =
+      Number(answer, "total") - static_cast<int64_t>(List(answer, "failures").size());
+  if (more > 0) session.terminal.Note(fmt::format("... and {} more", more));
+  return kExitOk;
+}
+
+Result<int> RetryFailures(Session& session, const FailureOptions& options) {
+  Json body = {{"dry_run", options.dry_run}};
+  if (!options.root.empty()) body["root"] = options.root;
+  if (!options.code.empty()) body["code"] = options.code;
+  const Json answer = TRY(session.client().Post("/api/failures/retry", body));
+  if (session.json) {
+    session.PrintJson(answer);
+  } else if (options.dry_run) {
+    session.terminal.Print(fmt::format("{} would be tried again", Number(answer, "matched")));
+  } else {
+    session.terminal.Print(fmt::format("{} are tried again", Number(answer, "retried")));
+  }
+  return kExitOk;
 }
 
 void PrintStatus(Session& session, const Json& status) {
@@ -163,6 +214,19 @@ void AddIndexCommands(CLI::App& app, Session& session) {
   status->add_flag("--strict", options->strict, "Exit status 4 when some files failed");
   status->add_flag("--failures", options->failures, "Show the first failures with their reasons");
   OnCommand(status, session, [options](Session& s) { return IndexStatus(s, *options); });
+
+  auto filter = std::make_shared<FailureOptions>();
+  CLI::App* failures =
+      index->add_subcommand("failures", "What couldn't be read, and why, by class");
+  failures->add_option("--root", filter->root, "Only of this root");
+  failures->add_option("--class", filter->code, "Only of this class: corrupt, crashed, ...");
+  failures->add_option("--limit", filter->limit, "Files listed")->check(CLI::Range(1, 1000));
+  OnCommand(failures, session, [filter](Session& s) { return Failures(s, *filter); });
+  CLI::App* retry = index->add_subcommand("retry", "Try files that failed again");
+  retry->add_option("--root", filter->root, "Only of this root");
+  retry->add_option("--class", filter->code, "Only of this class: corrupt, crashed, ...");
+  retry->add_flag("--dry-run", filter->dry_run, "Only count them");
+  OnCommand(retry, session, [filter](Session& s) { return RetryFailures(s, *filter); });
 
   auto names = std::make_shared<std::vector<std::string>>();
   CLI::App* build = index->add_subcommand("build", "Scan again and index what is missing");

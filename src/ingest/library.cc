@@ -384,9 +384,9 @@ Result<IndexStatus> Library::Status() {
   return status;
 }
 
-Result<int64_t> Library::RetryFailures(const std::string& root) {
-  if (!root.empty()) TRY(catalog_->GetRoot(root));
-  const int64_t retried = TRY(catalog_->RetryFailures(root));
+Result<int64_t> Library::RetryFailures(const catalog::FailureFilter& filter) {
+  if (!filter.root.empty()) TRY(catalog_->GetRoot(filter.root));
+  const int64_t retried = TRY(catalog_->RetryFailures(filter));
   readings_.Restart();
   Poke();
   return retried;

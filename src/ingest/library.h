@@ -103,7 +103,7 @@ class Library {
   Result<RootView> GetRoot(const std::string& name);
 
   Result<IndexStatus> Status();
-  Result<int64_t> RetryFailures(const std::string& root);
+  Result<int64_t> RetryFailures(const catalog::FailureFilter& filter);
   // Scans these roots (none named: all) and watches until all of them is committed. kNotFound for
   // an unknown name; then nothing is begun.
   Result<Build> BuildIndex(std::vector<std::string> roots);

@@ -230,11 +230,11 @@ TEST_F(ReadingsTest, FailureEndsAsOneWithItsReasonAndIsReadAgainOnDemand) {
   Add("bad.jpg", "broken");
   Settle();
   int64_t total = 0;
-  const auto failures = Get(catalog_->Failures("", 0, 10, &total));
+  const auto failures = Get(catalog_->Failures({.root = ""}, 0, 10, &total));
   ASSERT_THAT(failures, SizeIs(1));
   EXPECT_EQ(failures[0].reader, "text");
   EXPECT_EQ(failures[0].error.code, Code::kCorrupt);
-  Get(catalog_->RetryFailures(""));
+  Get(catalog_->RetryFailures({.root = ""}));
   readings_->Restart();
   Settle();
   EXPECT_EQ(reader_->reads, 2);

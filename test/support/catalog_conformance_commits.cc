@@ -9,7 +9,9 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 
 Code StatusOf(const CommitEffect& effect) {
   return effect.status.ok() ? Code::kInternal : effect.status.code();
@@ -213,23 +215,31 @@ TEST_P(CatalogConformance, FailuresAreKeptExplainedAndCanBeRetried) {
     const File file = PendingAt(path);
     state_->clock().Advance(Milliseconds(1000));
     Expect(catalog_->MarkFailed(file.id, file.version, {1, 1},
-                                {Code::kCorrupt, std::string(path) + ": not a JPEG"}, 3));
+                                {path == std::string("a.jpg") ? Code::kTooLarge : Code::kCorrupt,
+                                 std::string(path) + ": not a JPEG"},
+                                3));
   }
   int64_t total = 0;
-  const std::vector<FailureInfo> failures = Get(catalog_->Failures("photos", 0, 10, &total));
+  const std::vector<FailureInfo> failures =
+      Get(catalog_->Failures({.root = "photos"}, 0, 10, &total));
   EXPECT_EQ(total, 2);
   ASSERT_THAT(failures, SizeIs(2));
   EXPECT_EQ(failures[0].path, "b.jpg");  // the latest first
   EXPECT_EQ(failures[0].error.code, Code::kCorrupt);
   EXPECT_EQ(failures[0].error.message, "b.jpg: not a JPEG");
   EXPECT_EQ(failures[0].attempts, 3);
-  EXPECT_THAT(Get(catalog_->Failures("", 1, 1, &total)), SizeIs(1));
+  EXPECT_THAT(Get(catalog_->Failures({.root = ""}, 1, 1, &total)), SizeIs(1));
   EXPECT_EQ(total, 3);
-  EXPECT_EQ(Get(catalog_->RetryFailures("photos")), 2);
+  EXPECT_THAT(Get(catalog_->FailureClasses("photos")),
+              UnorderedElementsAre(Pair("corrupt", 1), Pair("too_large", 1)));
+  EXPECT_THAT(Get(catalog_->Failures({.code = "too_large"}, 0, 10, &total)), SizeIs(1));
+  EXPECT_EQ(total, 1);
+  EXPECT_EQ(Get(catalog_->RetryFailures({.root = "photos", .code = "timeout"})), 0);
+  EXPECT_EQ(Get(catalog_->RetryFailures({.root = "photos"})), 2);
   EXPECT_EQ(PendingPaths(), (std::set<std::string>{"a.jpg", "b.jpg"}));
   EXPECT_EQ(PendingAt("a.jpg").attempts, 0);
-  EXPECT_EQ(Get(catalog_->RetryFailures("")), 1);
-  EXPECT_EQ(Get(catalog_->RetryFailures("")), 0);
+  EXPECT_EQ(Get(catalog_->RetryFailures({.root = ""})), 1);
+  EXPECT_EQ(Get(catalog_->RetryFailures({.root = ""})), 0);
 }
 
 TEST_P(CatalogConformance, FailureOfAChangedFileTakesItsOldContentOutOfSight) {

@@ -185,7 +185,7 @@ class RandomWalk {
         state_.clock().Advance(Milliseconds(700));
         return;
       case 2:
-        Get(catalog_->RetryFailures(""));
+        Get(catalog_->RetryFailures({.root = ""}));
         return ForEach([](Oracle::Entry& entry) {
           if (entry.state == FileState::kFailed) entry.state = FileState::kPending;
         });

@@ -167,14 +167,14 @@ TEST_P(CatalogConformance, FailedReadingIsListedAndReadAgainOnDemand) {
   Expect(catalog_->ApplyReading(failed));
   EXPECT_THAT(PathsUnread(*catalog_, kText), IsEmpty());
   int64_t total = 0;
-  const auto failures = Get(catalog_->Failures("", 0, 10, &total));
+  const auto failures = Get(catalog_->Failures({.root = ""}, 0, 10, &total));
   ASSERT_THAT(failures, SizeIs(1));
   EXPECT_EQ(total, 1);
   EXPECT_EQ(failures[0].reader, "text");
   EXPECT_EQ(failures[0].path, "a.jpg");
   EXPECT_EQ(failures[0].error.code, Code::kTimeout);
   const int64_t before = Get(catalog_->Revision());
-  EXPECT_EQ(Get(catalog_->RetryFailures("")), 1);
+  EXPECT_EQ(Get(catalog_->RetryFailures({.root = ""})), 1);
   EXPECT_GT(Get(catalog_->Revision()), before);
   EXPECT_THAT(PathsUnread(*catalog_, kText), ElementsAre("/photos/a.jpg"));
 }
