@@ -46,6 +46,10 @@ media::CodecLimits CodecLimitsOf(const RoleProcess& process) {
       static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
   limits.timeout_ms =
       static_cast<int>(settings.Integer("processes.task_worker.file_timeout")) * 1000;
+  limits.files_per_child =
+      static_cast<int>(settings.Integer("processes.task_worker.files_per_child"));
+  limits.idle_memory_bytes_max =
+      static_cast<uint64_t>(settings.Integer("processes.task_worker.child_memory_bytes_max"));
   return limits;
 }
 

@@ -1,10 +1,13 @@
 #include "media/codec.h"
 
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/child.h"
+#include "base/strings.h"
 #include "media/decoder.h"
 #include "media/wire.h"
 
@@ -44,13 +47,28 @@ const Decoder* DecoderOf(const Fd& file, const std::string& name) {
   return FindDecoder(std::string_view(head).substr(0, *size), name);
 }
 
+// Resident bytes of a process; 0 when it is gone.
+uint64_t MemoryOf(pid_t pid) {
+  const auto statm = ReadFile("/proc/" + std::to_string(pid) + "/statm", 4096);
+  if (!statm.ok()) return 0;
+  const std::vector<std::string_view> pages = Split(*statm, ' ');
+  uint64_t resident = 0;
+  if (pages.size() > 1) {
+    std::from_chars(pages[1].data(), pages[1].data() + pages[1].size(), resident);
+  }
+  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
 // A child and how many files it was given.
 struct Helper {
   explicit Helper(ChildOptions options) : child(std::move(options)) {}
 
   // A child that died while it had nothing to do is no fault of the next file.
-  void Ready(int files_max) {
-    if (child.running() && (files >= files_max || HasEnded(child.pid()))) child.Kill();
+  void Ready(const CodecLimits& limits) {
+    if (child.running() && (files >= limits.files_per_child || HasEnded(child.pid()) ||
+                            (files > 0 && MemoryOf(child.pid()) > limits.idle_memory_bytes_max))) {
+      child.Kill();
+    }
     if (!child.running()) files = 0;
     ++files;
   }
@@ -87,7 +105,7 @@ struct Codec::Impl {
     const Decoder* decoder = DecoderOf(file, name);
     const bool by_tool = decoder != nullptr && decoder->by_tool;
     Helper& helper = by_tool ? with_tools : plain;
-    helper.Ready(limits.files_per_child);
+    helper.Ready(limits);
     Frame request;
     request.head = ToJson(CodecRequest{name, wanted, by_tool});
     request.fd = Fd(file.get());

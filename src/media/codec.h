@@ -135,6 +135,8 @@ struct CodecLimits {
   uint64_t memory_bytes_max = uint64_t{3} << 30;
   int timeout_ms = 60000;      // for one file
   int files_per_child = 1000;  // a child is replaced after so many, against leaks
+  // The same when it still holds more than this after a file.
+  uint64_t idle_memory_bytes_max = uint64_t{256} << 20;
   int nice = 0;
 };
 

@@ -141,6 +141,17 @@ TEST(Codec, ReplacesAChildAfterItsShareOfFiles) {
   EXPECT_GT(codec.peak_memory_bytes(), 0U);
 }
 
+TEST(Codec, ReplacesAChildThatHoldsMoreMemoryThanIsItsShare) {
+  CodecLimits limits;
+  limits.idle_memory_bytes_max = 1;
+  Codec codec = MakeCodec(limits);
+  const Fd file = test::MemoryFile(SmallJpeg());
+  ASSERT_TRUE(codec.Prepare(file, "a.jpg", {}).ok());
+  const pid_t first = OnlyChild();
+  ASSERT_TRUE(codec.Prepare(file, "a.jpg", {}).ok());
+  EXPECT_NE(OnlyChild(), first);
+}
+
 TEST(Codec, ChildKilledWhileIdleIsReplacedSilently) {
   Codec codec = MakeCodec();
   const Fd file = test::MemoryFile(SmallJpeg());
