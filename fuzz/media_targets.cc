@@ -1,0 +1,153 @@
+// Formats of pictures and documents that are read by code of our own, wholly or for a part.
+
+#include "media/document.h"
+#include "media/exif.h"
+#include "media/markup.h"
+#include "media/pdf.h"
+#include "media/picture.h"
+#include "media/wire.h"
+#include "support/archives.h"
+#include "support/memory_file.h"
+#include "support/pictures.h"
+#include "support/tiff.h"
+#include "targets.h"
+
+namespace msearch::fuzz {
+namespace {
+
+constexpr uint64_t kTextBytesMax = 1 << 20;
+
+media::MediaSource SourceOf(const Fd& file, std::string_view bytes, std::string_view name) {
+  media::MediaSource source;
+  source.fd = file.get();
+  source.size = bytes.size();
+  source.name = name;
+  source.head = bytes.substr(0, media::MediaSource::kHeadBytes);
+  return source;
+}
+
+void Bmp(std::string_view bytes) {
+  const Fd file = test::MemoryFile(bytes);
+  media::PictureRequest request;
+  request.pixels_max = 1 << 20;
+  (void)media::DecodeBmp(SourceOf(file, bytes, "a.bmp"), request);
+}
+
+void Exif(std::string_view bytes) {
+  (void)media::ReadExif(bytes);
+  (void)media::ReducedTiffDirectories(bytes);
+  (void)media::IsDng(bytes);
+}
+
+void Markdown(std::string_view bytes) { (void)media::StripMarkdown(bytes); }
+
+void Html(std::string_view bytes) {
+  (void)media::DeclaredEncoding(bytes);
+  (void)media::ReadHtml(bytes, kTextBytesMax);
+}
+
+void Subtitles(std::string_view bytes) { (void)media::ReadCues(bytes); }
+
+void Pixmap(std::string_view bytes) { (void)media::ReadPixmap(bytes); }
+
+// The parts of an office document, each by its own reader.
+void Office(std::string_view bytes) {
+  media::PrepareOptions options;
+  options.text_bytes_max = kTextBytesMax;
+  const std::string part(bytes);
+  for (const char* name : {"word/document.xml", "content.xml", "META-INF/container.xml"}) {
+    const std::string archive = test::MakeZip({{name, part}});
+    const Fd file = test::MemoryFile(archive);
+    (void)media::PrepareArchive(SourceOf(file, archive, "a"), options);
+  }
+  const std::string sheets =
+      test::MakeZip({{"xl/workbook.xml", "<w xmlns:r='r'><sheet name='a' r:id='1'/></w>"},
+                     {"xl/_rels/workbook.xml.rels", "<r><Relationship Id='1' Target='s.xml'/></r>"},
+                     {"xl/sharedStrings.xml", part},
+                     {"xl/s.xml", part}});
+  const Fd file = test::MemoryFile(sheets);
+  (void)media::PrepareArchive(SourceOf(file, sheets, "a"), options);
+}
+
+void Archive(std::string_view bytes) {
+  media::PrepareOptions options;
+  options.text_bytes_max = kTextBytesMax;
+  const Fd file = test::MemoryFile(bytes);
+  (void)media::PrepareArchive(SourceOf(file, bytes, "a"), options);
+}
+
+// What a codec child that was taken over may answer.
+void CodecAnswer(std::string_view bytes) {
+  const Result<Json> head = FromCbor(std::string(bytes));
+  if (!head.ok()) return;
+  Frame frame;
+  frame.head = *head;
+  frame.parts = {"", std::string(bytes.substr(0, 48))};
+  media::PrepareOptions options;
+  options.pixels = {4, 4, media::PixelsWanted::Fit::kStretch};
+  const auto prepared = media::PreparedFromFrame(std::move(frame), options);
+  if (prepared.ok()) (void)ToCbor(prepared->Head());
+}
+
+std::vector<std::string> Bmps() {
+  const media::Raster raster = test::Quarters(12, 9);
+  return {test::MakeBmp(raster, 8), test::MakeBmp(raster, 24), test::MakeBmp(raster, 32)};
+}
+std::vector<std::string> Exifs() {
+  const test::ExifTags tags{.orientation = 6,
+                            .make = "Canon",
+                            .model = "R5",
+                            .date_time_original = "2026:01:31 12:00:00",
+                            .offset_time_original = "+02:00",
+                            .gps = std::pair{1.5, 2.5}};
+  return {test::MakeExif(tags), test::MakeExif(tags, true),
+          test::MakeTiff({{test::Quarters(4, 4)}, {test::Quarters(4, 4)}})};
+}
+std::vector<std::string> Markdowns() {
+  return {
+      "---\ntitle: \"T\"\n---\n# Head\n\n*a* __b__ `c` [d](e) ![f][g] <b>h</b>\n\n| i | j |\n"
+      "|---|---|\n> - 1. k\n```\ncode\n```\n<!-- l -->\nm\n==="};
+}
+std::vector<std::string> Htmls() {
+  return {
+      "<!doctype html><meta charset=utf-8><title>t</title><h1>a</h1><p>b<br>c<pre> d </pre>"
+      "<table><tr><td>e<td>f</table><script>g</script><img alt=h>&amp;&#22270;"};
+}
+std::vector<std::string> SubtitleFiles() {
+  return {"1\n00:00:01,500 --> 00:00:03,000\n<i>a</i>\n\n2\n00:00:04,000 --> 00:00:05,000\nb\n",
+          "WEBVTT\n\n00:01.000 --> 00:02.000 align:start\n{\\an8}c\n"};
+}
+std::vector<std::string> Pixmaps() { return {std::string("P6\n2 1\n255\n\1\2\3\4\5\6", 17)}; }
+std::vector<std::string> OfficeParts() {
+  return {"<w:d xmlns:w='w'><w:p><w:r><w:t>a</w:t><w:br w:type='page'/><w:tab/></w:r></w:p></w:d>",
+          "<o:d xmlns:o='o' xmlns:t='t'><o:body><t:h>a</t:h><t:p>b<t:s/>c</t:p></o:body></o:d>",
+          "<sst><si><t>a</t></si><row><c t='s'><v>0</v></c><c><v>1.5</v></c></row></sst>"};
+}
+std::vector<std::string> Archives() {
+  return {test::MakeDocx({"a"}), test::MakePptx({"a", "b"}), test::MakeXlsx({{"s", {"a"}}}),
+          test::MakeOdt({"a"}), test::MakeEpub({"a"})};
+}
+std::vector<std::string> CodecAnswers() {
+  media::Prepared prepared;
+  prepared.mime = "image/jpeg";
+  prepared.gps = {1, 2};
+  prepared.attributes = {{"pages", 2}};
+  prepared.segments = {{.index = 0, .text = "a", .start_time = 1, .page = 2, .pixels = 0}};
+  return {ToCbor(prepared.Head())};
+}
+
+}  // namespace
+
+std::vector<Target> MediaTargets() {
+  return {{"bmp", Bmp, Bmps},
+          {"exif", Exif, Exifs},
+          {"markdown", Markdown, Markdowns},
+          {"html", Html, Htmls},
+          {"subtitles", Subtitles, SubtitleFiles},
+          {"pixmap", Pixmap, Pixmaps},
+          {"office", Office, OfficeParts},
+          {"archive", Archive, Archives},
+          {"codec_answer", CodecAnswer, CodecAnswers}};
+}
+
+}  // namespace msearch::fuzz
