@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -38,14 +39,20 @@ std::string Damaged(std::string bytes, std::mt19937_64& random) {
   return bytes;
 }
 
+// Of damage to each seed; MSEARCH_FUZZ_ROUNDS makes it more, with other damage each time.
+int Rounds() {
+  const char* wanted = std::getenv("MSEARCH_FUZZ_ROUNDS");
+  return wanted != nullptr ? std::atoi(wanted) : 150;
+}
+
 TEST_P(Replay, SurvivesDamagedInputs) {
   const Target& target = GetParam();
-  std::mt19937_64 random(20260131);
+  std::mt19937_64 random(Rounds() == 150 ? 20260131 : std::random_device()());
   for (const std::string& seed : target.seeds()) {
     target.run(seed);
     const size_t step = 1 + seed.size() / 50;
     for (size_t size = 0; size < seed.size(); size += step) target.run(seed.substr(0, size));
-    for (int i = 0; i < 150; ++i) target.run(Damaged(seed, random));
+    for (int i = 0; i < Rounds(); ++i) target.run(Damaged(seed, random));
   }
 }
 

@@ -61,10 +61,12 @@ bool IsAvif(Head head) { return HasBrand(head, {"avif", "avis"}); }
 bool IsHeic(Head head) {
   return HasBrand(head, {"heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1"});
 }
-// Older QuickTime files begin with any box.
+// Older QuickTime files begin with any box; its size before the name tells it from a text that
+// begins "The free ...".
 bool IsMp4(Head head) {
-  for (const char* box : {"ftyp", "moov", "mdat", "wide", "free", "skip", "pnot"}) {
-    if (At(head, 4, box)) return true;
+  if (At(head, 4, "ftyp") || At(head, 4, "mdat")) return true;
+  for (const char* box : {"moov", "wide", "free", "skip", "pnot"}) {
+    if (At(head, 4, box) && head[0] == '\0') return true;
   }
   return false;
 }
