@@ -135,6 +135,11 @@ std::vector<CorpusFile> Bombs() {
   std::string deep = "<d>";
   for (int i = 0; i < 100000; ++i) deep += "<p>";
   add("deep.docx", MakeZip({{"word/document.xml", deep, true}}));
+  // A second of silence that claims to last for hours; it is kept for what there is of it.
+  files.push_back({.path = "bombs/endless.wav",
+                   .bytes = "RIFF\xFF\xFF\xFF\xFFWAVEfmt \x10\0\0\0\1\0\1\0\x40\x1F\0\0\x80\x3E\0\0"
+                            "\2\0\x10\0data\xF0\xFF\xFF\xFF"s +
+                            std::string(16000, '\0')});
   // A page tree that is its own child.
   add("loop.pdf",
       "%PDF-1.4\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n"
@@ -184,6 +189,7 @@ std::vector<CorpusFile> Broken(const std::vector<CorpusFile>& good, const Corpus
 std::vector<CorpusFile> MakeCorpus(const CorpusOptions& options) {
   std::vector<CorpusFile> files = Pictures();
   for (CorpusFile& file : Documents()) files.push_back(std::move(file));
+  for (const CorpusFile& file : options.more) files.push_back(file);
   std::vector<CorpusFile> broken = Broken(files, options);
   for (CorpusFile& file : Bombs()) broken.push_back(std::move(file));
   for (CorpusFile& file : broken) files.push_back(std::move(file));

@@ -19,6 +19,7 @@ struct CorpusFile {
 struct CorpusOptions {
   int flips = 100;  // files with a few bits changed, of all formats in turn
   uint64_t seed = 20260131;
+  std::vector<CorpusFile> more;  // good files besides, to be truncated and flipped like the others
 };
 std::vector<CorpusFile> MakeCorpus(const CorpusOptions& options);
 
