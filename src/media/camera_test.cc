@@ -125,8 +125,7 @@ TEST(Raw, PreviewIsUsedWhereItIsLargeEnough) {
 }
 
 TEST(Raw, IsKnownByItsContentAndAPlainTiffByThatName) {
-  // Small enough for all of it to be looked at.
-  const std::string dng = test::MakeDng(test::Quarters(40, 30));
+  const std::string dng = test::MakeDng(test::Quarters(300, 200));
   EXPECT_EQ(PrepareBytes(dng, "scan.tif")->mime, "image/x-dcraw");
   const auto tiff = PrepareBytes(test::MakeTiff({{test::Quarters(300, 200)}}), "a.nef", Square());
   ASSERT_TRUE(tiff.ok()) << tiff.message();

@@ -88,7 +88,7 @@ std::vector<CorpusFile> Documents() {
        .bytes = "WEBVTT\n\n00:01.000 --> 00:02.000\nHello meerkat\n",
        .words = "meerkat"},
       {.path = "texts/utf8.txt", .bytes = "池塘里有一只青蛙在唱歌。", .words = "青蛙"},
-      {.path = "texts/misread.txt", .bytes = "æ£®æž—é‡Œæœ‰ç‹ç‹¸", .words = "森林"},
+      {.path = "texts/misread.txt", .bytes = "æ£®æž—åœ¨å±±è¾¹", .words = "森林"},
       {.path = "texts/gb18030.txt",
        .bytes = "\xCE\xD2\xC3\xC7\xD4\xDA\xCD\xBC\xCA\xE9\xB9\xDD\xA3\xAC\xB9\xDB\xBF\xB4\xC3\xA8"
                 "\xB5\xC4\xD5\xD5\xC6\xAC\xA1\xA3",

@@ -41,6 +41,8 @@ Field Fractions(uint16_t tag, bool is_signed, const std::vector<double>& values)
           bytes};
 }
 
+constexpr uint16_t kStripOffsets = 273;
+
 class Writer {
  public:
   // Where the strip begins.
@@ -70,12 +72,23 @@ class Writer {
     out_ += Little(0, 4);
     return at;
   }
+  // For a strip that comes after its directory, as cameras write it.
+  void Place(uint32_t directory, const std::string& bytes) {
+    const auto at = Little(Data(bytes), 4);
+    const size_t count = static_cast<uint8_t>(out_[directory]) |
+                         static_cast<size_t>(static_cast<uint8_t>(out_[directory + 1])) << 8;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t entry = directory + 2 + i * 12;
+      if (out_.compare(entry, 2, Little(kStripOffsets, 2)) == 0) out_.replace(entry + 8, 4, at);
+    }
+  }
   // Into the chain, behind the one chained before.
-  void Chain(std::vector<Field> fields) {
+  uint32_t Chain(std::vector<Field> fields) {
     const size_t link = link_;
     const uint32_t at = Directory(std::move(fields));
     out_.replace(link, 4, Little(at, 4));
     link_ = next_at_;
+    return at;
   }
   std::string Finish() { return std::move(out_); }
 
@@ -86,7 +99,7 @@ class Writer {
 };
 
 std::vector<Field> Common(uint32_t width, uint32_t height, uint32_t at, size_t bytes) {
-  return {Long(256, width), Long(257, height), Long(273, at), Long(278, height),
+  return {Long(256, width), Long(257, height), Long(kStripOffsets, at), Long(278, height),
           Long(279, static_cast<uint32_t>(bytes))};
 }
 
@@ -137,7 +150,7 @@ std::string MakeDng(const media::Raster& raster, const DngOptions& options) {
                 {3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570}),
       Fractions(50728, false, {1, 1, 1}),
       Short(50778, {21})};
-  std::vector<Field> raw = Common(raster.width, raster.height, writer.Data(cells), cells.size());
+  std::vector<Field> raw = Common(raster.width, raster.height, 0, cells.size());
   for (const Field& field :
        {Long(254, 0), Short(258, {16}), Short(259, {1}), Short(262, {32803}), Short(277, {1}),
         Short(33421, {2, 2}), Byte(33422, std::string("\0\1\1\2", 4)), Short(50714, {0}),
@@ -146,18 +159,19 @@ std::string MakeDng(const media::Raster& raster, const DngOptions& options) {
   }
   if (options.preview.empty()) {
     raw.insert(raw.end(), camera.begin(), camera.end());
-    writer.Chain(raw);
+    writer.Place(writer.Chain(raw), cells);
     return writer.Finish();
   }
   const uint32_t raw_at = writer.Directory(raw);
-  std::vector<Field> preview = Common(options.preview_width, options.preview_height,
-                                      writer.Data(options.preview), options.preview.size());
+  std::vector<Field> preview =
+      Common(options.preview_width, options.preview_height, 0, options.preview.size());
   for (const Field& field : {Long(254, 1), Short(258, {8, 8, 8}), Short(259, {7}), Short(262, {6}),
                              Short(277, {3}), Long(330, raw_at)}) {
     preview.push_back(field);
   }
   preview.insert(preview.end(), camera.begin(), camera.end());
-  writer.Chain(preview);
+  writer.Place(writer.Chain(preview), options.preview);
+  writer.Place(raw_at, cells);
   return writer.Finish();
 }
 

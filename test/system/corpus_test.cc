@@ -55,7 +55,7 @@ int64_t Restarts(const Server& server) {
   for (const Json& worker : answer.value("workers", Json::array())) {
     if (GetString(worker, "role") != "supervisor") continue;
     restarts = 0;
-    for (const Json& role : worker["detail"].value("roles", Json::array())) {
+    for (const Json& role : worker.value("roles", Json::array())) {
       restarts += GetInt(role, "restarts").value_or(0);
     }
   }
