@@ -30,11 +30,14 @@ const std::map<std::string, std::set<std::string>> kArrows{
     {"ingest", {"base", "storage", "queue", "media", "embedding", "index", "catalog", "watch"}},
     {"compute", {"base", "net", "storage", "ingest"}},
     {"search", {"base", "embedding", "index", "catalog"}},
-    {"api", {"base", "storage", "net", "queue", "embedding", "catalog", "ingest", "search", "watch"}},
+    {"answer", {"base", "storage", "net", "queue", "media", "embedding", "catalog"}},
+    {"api",
+     {"base", "storage", "net", "queue", "embedding", "catalog", "ingest", "search", "answer",
+      "watch"}},
     {"cli", {"base", "net"}},
     {"daemon",
      {"base", "storage", "net", "queue", "media", "embedding", "index", "catalog", "watch",
-      "ingest", "compute", "search", "api", "cli"}},
+      "ingest", "compute", "search", "answer", "api", "cli"}},
 };
 
 // A library's headers begin with this; only this folder includes them.

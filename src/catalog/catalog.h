@@ -215,6 +215,16 @@ struct TextMatch {
   std::string snippet;              // of the text, around the words; empty when only names matched
 };
 
+// Segments that have any of some phrases.
+struct AnyMatches {
+  std::vector<double> rarity;  // of each phrase: the higher, the fewer segments have it
+  struct Match {
+    SegmentId segment = 0;
+    double score = 0;  // in the manner of BM25: the sum over the phrases that it has
+  };
+  std::vector<Match> matches;  // best first
+};
+
 // A segment as a hit needs it.
 struct SegmentInfo {
   SegmentId id = 0;
@@ -358,6 +368,12 @@ class Catalog {
   // the newest are ranked (about 2000 segments). No input is an error.
   virtual Result<std::vector<TextMatch>> SearchText(const std::string& words,
                                                     const Filters& filters, size_t limit) const = 0;
+
+  // For questions, of which a text that answers them has hardly all words: segments in which any of
+  // the phrases occurs. What is rare weighs most. Of very common phrases, only the newest segments
+  // (2000) are looked at. A phrase without words has rarity 0.
+  virtual Result<AnyMatches> SearchAny(std::span<const std::string> phrases, const Filters& filters,
+                                       size_t limit) const = 0;
 
   // What changed for the index of this model after `position`, in order. A removed segment comes
   // once as removed; one that was added and removed since needs not come at all; an addition may

@@ -69,6 +69,8 @@ class SqliteCatalog final : public Catalog {
   Result<std::vector<SegmentId>> FilterSegments(const Filters& filters) const override;
   Result<std::vector<TextMatch>> SearchText(const std::string& words, const Filters& filters,
                                             size_t limit) const override;
+  Result<AnyMatches> SearchAny(std::span<const std::string> phrases, const Filters& filters,
+                               size_t limit) const override;
 
   Result<std::vector<IndexChange>> ChangesFor(const std::string& model_key, uint64_t position,
                                               size_t limit, bool* restart) const override;

@@ -28,6 +28,37 @@ TEST_P(CatalogConformance, ChineseWordsOfAnyLengthAreFoundInLongerTexts) {
   EXPECT_THAT(Search("青蛙 石头"), IsEmpty());
 }
 
+TEST_P(CatalogConformance, AnyPhraseFindsAndRarePhrasesWeighMost) {
+  AddRoot("notes");
+  Index("notes", "a.txt", Document("a", {"the ship left the harbour", "nothing of it"}));
+  Index("notes", "b.txt", Document("b", {"a ship", "another ship, 青蛙"}));
+  Index("notes", "c.txt", Document("c", {"one more ship"}));
+  Index("notes", "zebra.txt", Document("d", {"names count too"}));
+  const std::vector<std::string> phrases{"harbour", "ships", "青蛙", "\"", "unicorn", "zebra"};
+  const AnyMatches any = Get(catalog_->SearchAny(phrases, {}, 10));
+  ASSERT_THAT(any.rarity, SizeIs(6));
+  EXPECT_GT(any.rarity[0], any.rarity[1]);
+  EXPECT_EQ(any.rarity[3], 0);
+  EXPECT_GT(any.rarity[4], any.rarity[0]);
+  ASSERT_THAT(any.matches, SizeIs(5));
+  std::vector<SegmentId> ids;
+  for (const auto& match : any.matches) ids.push_back(match.segment);
+  const auto infos = Get(catalog_->GetSegments(ids, {}));
+  ASSERT_THAT(infos, SizeIs(5));
+  std::vector<std::string> paths;
+  for (const auto& info : infos) paths.push_back(info.paths[0].path);
+  // A rare word in a name, then a rare word and a common one, then the common one alone.
+  EXPECT_EQ(paths.front(), "zebra.txt");
+  EXPECT_THAT(std::set(paths.begin() + 1, paths.begin() + 3),
+              testing::UnorderedElementsAre("a.txt", "b.txt"));
+
+  Filters filters;
+  filters.path_prefix = "a";
+  EXPECT_THAT(Get(catalog_->SearchAny(phrases, filters, 10)).matches, SizeIs(1));
+  EXPECT_THAT(Get(catalog_->SearchAny(phrases, {}, 2)).matches, SizeIs(2));
+  EXPECT_THAT(Get(catalog_->SearchAny(std::vector<std::string>{}, {}, 2)).matches, IsEmpty());
+}
+
 TEST_P(CatalogConformance, JapaneseAndKoreanAreFound) {
   AddRoot("notes");
   Index("notes", "ja.txt", Document("ja", {"カエルがハスの葉に座っています。ﾗｰﾒﾝ"}));

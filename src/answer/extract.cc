@@ -1,0 +1,396 @@
+#include "answer/extract.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/legacy_text.h"
+#include "base/strings.h"
+#include "base/text.h"
+#include "base/unicode.h"
+#include "catalog/words.h"
+
+// A sentence is as good as the part of the question's words that it has, each weighed by its
+// rarity in the library. Words that its neighbours, the rest of the passage or the file's name
+// have count in part, since texts don't repeat what they are about in every sentence. A sentence
+// that has the kind of thing asked for (a date, a number, a name) is better, one that lacks it
+// worse. The same figure, of the best sentence, is the evidence that there is an answer at all.
+
+namespace msearch::answer {
+namespace {
+
+constexpr double kNear = 0.8;      // a word that stands in the sentence before or after
+constexpr double kPassage = 0.55;  // ... elsewhere in the passage
+constexpr double kName = 0.7;      // ... in the file's name or path
+constexpr double kRarityMax = 6;  // what is nowhere in the library weighs no more than what is rare
+constexpr double kMissingKind = 0.72;
+constexpr double kHasKind = 1.08;
+constexpr double kAlike = 0.6;  // sentences that share so much say the same
+constexpr size_t kSentenceBytesMax = 700;
+constexpr size_t kTextBytesMax = 64 << 10;
+
+std::set<std::string> TermsOf(std::string_view text) {
+  std::set<std::string> terms;
+  for (catalog::Term& term : catalog::Terms(text)) terms.insert(std::move(term.text));
+  return terms;
+}
+
+std::set<std::string> NameTerms(const Passage& passage) {
+  std::set<std::string> terms;
+  const std::string indexed = catalog::IndexName(passage.path);
+  for (const std::string_view term : Split(indexed, ' ')) {
+    terms.emplace(term);
+  }
+  return terms;
+}
+
+bool HasAny(const std::set<std::string>& terms, const QueryTerm& wanted) {
+  return std::any_of(wanted.forms.begin(), wanted.forms.end(),
+                     [&](const std::string& form) { return terms.contains(form); });
+}
+
+double WeightOf(const Evidence& evidence, size_t term) {
+  const double rarity = term < evidence.rarity.size() ? evidence.rarity[term] : 1;
+  return std::clamp(rarity, 0.3, kRarityMax);
+}
+
+double Alike(const std::set<std::string>& a, const std::set<std::string>& b) {
+  if (a.empty() || b.empty()) return 0;
+  size_t common = 0;
+  for (const std::string& term : a) common += b.contains(term) ? 1 : 0;
+  return static_cast<double>(common) / static_cast<double>(a.size() + b.size() - common);
+}
+
+bool HasDigit(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool HasWord(const std::set<std::string>& terms, std::initializer_list<const char*> words) {
+  return std::any_of(words.begin(), words.end(), [&](const char* word) {
+    const auto stems = catalog::Terms(word);
+    return !stems.empty() && terms.contains(stems[0].text);
+  });
+}
+
+bool Contains(std::string_view text, std::initializer_list<std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+  });
+}
+
+bool HasNumber(std::string_view text, const std::set<std::string>& terms) {
+  return HasDigit(text) ||
+         HasWord(terms, {"one",     "two",      "three",   "four",   "five",    "six",    "seven",
+                         "eight",   "nine",     "ten",     "eleven", "twelve",  "dozen",  "twenty",
+                         "thirty",  "forty",    "fifty",   "sixty",  "seventy", "eighty", "ninety",
+                         "hundred", "thousand", "million", "half",   "twice",   "once"}) ||
+         Contains(text, {"一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "百", "千",
+                         "万", "亿", "两", "半"});
+}
+
+bool HasTime(std::string_view text, const std::set<std::string>& terms) {
+  if (HasDigit(text)) return true;
+  return HasWord(terms, {"january", "february", "march",     "april",     "may",      "june",
+                         "july",    "august",   "september", "october",   "november", "december",
+                         "monday",  "tuesday",  "wednesday", "thursday",  "friday",   "saturday",
+                         "sunday",  "spring",   "summer",    "autumn",    "winter",   "morning",
+                         "evening", "noon",     "midnight",  "yesterday", "today",    "tomorrow",
+                         "century", "after",    "before",    "during",    "until"}) ||
+         Contains(text, {"年", "月", "日", "星期", "周", "点", "春", "夏", "秋", "冬", "早上",
+                         "晚上", "上午", "下午", "昨天", "今天", "明天"});
+}
+
+// A capitalised word that isn't the first of its sentence and isn't of the question.
+bool HasName(std::string_view text, const Question& question) {
+  bool first = true;
+  for (const catalog::Term& term : catalog::Terms(text)) {
+    const char begin = text[term.begin];
+    const bool capital = begin >= 'A' && begin <= 'Z' && term.end - term.begin > 1;
+    const bool asked =
+        std::any_of(question.terms.begin(), question.terms.end(), [&](const QueryTerm& wanted) {
+          return std::find(wanted.forms.begin(), wanted.forms.end(), term.text) !=
+                 wanted.forms.end();
+        });
+    if (capital && !asked && !first) return true;
+    // A name may open a sentence, too, when another capitalised word follows it.
+    if (capital && !asked && first) {
+      const size_t next = term.end + 1;
+      if (next < text.size() && text[next] >= 'A' && text[next] <= 'Z') return true;
+    }
+    first = false;
+  }
+  return false;
+}
+
+// Whether the sentence has the kind of thing that was asked for; where nobody can tell, it does.
+bool HasWanted(std::string_view text, const std::set<std::string>& terms,
+               const Question& question) {
+  switch (question.wants) {
+    case Wants::kNumber:
+      return HasNumber(text, terms);
+    case Wants::kTime:
+      return HasTime(text, terms);
+    case Wants::kPerson:
+      if (question.chinese) return true;  // Chinese doesn't mark names
+      return HasName(text, question) ||
+             HasWord(terms,
+                     {"he",    "she",      "they",    "brother", "sister",  "mother",    "father",
+                      "uncle", "aunt",     "teacher", "doctor",  "captain", "team",      "company",
+                      "son",   "daughter", "wife",    "husband", "student", "neighbour", "people"});
+    case Wants::kPlace:
+      return Contains(
+          text, {" in ", " at ", " on ", " near ", " to ", " from ", " behind ", " under ",
+                 " beside ", " inside ", " above ", " next ", "在", "于", "到", "位", "里", "边"});
+    case Wants::kReason:
+      return Contains(text, {"because", "Because", " due ", " since ", " so that ", " reason",
+                             " to ", " for ", "因为", "由于", "所以", "为了", "因", "原因"});
+    case Wants::kAnything:
+      return true;
+  }
+  return true;
+}
+
+struct Sentence {
+  size_t passage = 0;  // of the chosen ones
+  std::string text;
+  std::set<std::string> terms;
+  double score = 0;
+  size_t order = 0;
+};
+
+// Lines that only wrap are joined; headings and items of lists end a sentence.
+std::vector<std::string> SentencesOf(std::string_view text) {
+  std::vector<std::string> sentences;
+  std::string block;
+  auto flush = [&] {
+    for (const std::string_view raw : SplitSentences(block)) {
+      const std::string_view one = Trim(raw);
+      if (!one.empty()) sentences.emplace_back(TruncateUtf8(one, kSentenceBytesMax));
+    }
+    block.clear();
+  };
+  for (const std::string_view raw : Split(TruncateUtf8(text, kTextBytesMax), '\n')) {
+    std::string_view line = Trim(raw);
+    const bool item = line.starts_with("- ") || line.starts_with("* ") || line.starts_with("|");
+    const bool heading = line.starts_with("#");
+    if (line.empty() || item || heading) flush();
+    while (heading && line.starts_with('#')) line.remove_prefix(1);
+    line = Trim(line);
+    if (line.empty()) continue;
+    if (!block.empty()) block += ' ';
+    block += line;
+    if (heading) flush();
+  }
+  flush();
+  return sentences;
+}
+
+// "frog.png shows a tree frog (82 %)."
+std::string SentenceOf(const Passage& passage, const Question& question) {
+  std::vector<std::string> labels;
+  for (const Passage::Label& label : passage.labels) {
+    if (labels.size() == 3) break;
+    labels.push_back(label.text + " (" + std::to_string(std::lround(label.probability * 100)) +
+                     " %)");
+  }
+  const std::string name = passage.path.substr(passage.path.rfind('/') + 1);
+  if (labels.empty()) return name;
+  return question.chinese ? name + " 看起来是：" + Join(labels, "、") + "。"
+                          : name + " looks like: " + Join(labels, ", ") + ".";
+}
+
+class Extractor {
+ public:
+  Extractor(const Question& question, const Evidence& evidence,
+            const std::vector<Passage>& passages)
+      : question_(question), evidence_(evidence), passages_(passages) {}
+
+  std::vector<Sentence> Run() {
+    for (size_t i = 0; i < passages_.size(); ++i) AddPassage(i);
+    std::stable_sort(sentences_.begin(), sentences_.end(),
+                     [](const Sentence& a, const Sentence& b) { return a.score > b.score; });
+    return std::move(sentences_);
+  }
+
+ private:
+  void AddPassage(size_t index) {
+    const Passage& passage = passages_[index];
+    const std::set<std::string> names = NameTerms(passage);
+    if (passage.text.empty()) return AddPicture(index, names);
+    std::vector<Sentence> own;
+    std::set<std::string> all;
+    for (std::string& text : SentencesOf(passage.text)) {
+      Sentence sentence{index, std::move(text), {}, 0, 0};
+      sentence.terms = TermsOf(sentence.text);
+      all.insert(sentence.terms.begin(), sentence.terms.end());
+      own.push_back(std::move(sentence));
+    }
+    for (size_t i = 0; i < own.size(); ++i) {
+      const std::set<std::string>* before = i > 0 ? &own[i - 1].terms : nullptr;
+      const std::set<std::string>* after = i + 1 < own.size() ? &own[i + 1].terms : nullptr;
+      double total = 0;
+      double has = 0;
+      double alone = 0;
+      for (size_t t = 0; t < question_.terms.size(); ++t) {
+        const QueryTerm& term = question_.terms[t];
+        const double weight = WeightOf(evidence_, t);
+        total += weight;
+        if (HasAny(own[i].terms, term)) {
+          has += weight;
+          alone += weight;
+        } else if ((before != nullptr && HasAny(*before, term)) ||
+                   (after != nullptr && HasAny(*after, term))) {
+          has += weight * kNear;
+        } else if (HasAny(names, term)) {
+          has += weight * kName;
+        } else if (HasAny(all, term)) {
+          has += weight * kPassage;
+        }
+      }
+      if (total <= 0 || alone <= 0) continue;
+      double score = 0.75 * has / total + 0.25 * alone / total;
+      // A heading or a question says what it is about, and answers nothing.
+      const bool asks = own[i].text.ends_with('?') || own[i].text.ends_with("？");
+      if (asks || own[i].terms.size() < 3) score *= 0.6;
+      const bool wanted = HasWanted(own[i].text, own[i].terms, question_);
+      score *= wanted ? (question_.wants == Wants::kAnything ? 1 : kHasKind) : kMissingKind;
+      if (question_.wants_pictures && passage.type != "image") score *= 0.8;
+      score += 0.06 * passage.meaning;
+      own[i].score = std::min(score, 1.0);
+      own[i].order = i;
+      sentences_.push_back(std::move(own[i]));
+    }
+  }
+
+  void AddPicture(size_t index, const std::set<std::string>& names) {
+    const Passage& passage = passages_[index];
+    Sentence sentence{index, SentenceOf(passage, question_), {}, 0, 0};
+    std::set<std::string> labels;
+    double surest = 0;
+    for (const Passage::Label& label : passage.labels) {
+      labels.merge(TermsOf(label.text));
+      surest = std::max(surest, label.probability);
+    }
+    double total = 0;
+    double has = 0;
+    for (size_t t = 0; t < question_.terms.size(); ++t) {
+      const double weight = WeightOf(evidence_, t);
+      total += weight;
+      if (HasAny(names, question_.terms[t])) {
+        has += weight;
+      } else if (HasAny(labels, question_.terms[t])) {
+        has += weight * 0.9;
+      }
+    }
+    if (total <= 0) return;
+    // A picture says what it shows; it tells no time, number, person or reason.
+    const bool may = question_.wants == Wants::kAnything || question_.wants_pictures;
+    double score = std::max(has / total, passage.strong ? passage.meaning * 0.9 : 0.0);
+    if (!may) score *= 0.6;
+    if (!question_.wants_pictures) score *= 0.8;
+    sentence.terms = labels;
+    sentence.terms.insert(names.begin(), names.end());
+    sentence.score = score;
+    if (score > 0) sentences_.push_back(std::move(sentence));
+  }
+
+  const Question& question_;
+  const Evidence& evidence_;
+  const std::vector<Passage>& passages_;
+  std::vector<Sentence> sentences_;
+};
+
+// Joined to one text, with the numbers of the citations behind each sentence.
+void Compose(const Question& question, Answer* answer) {
+  for (const Claim& claim : answer->claims) {
+    if (!answer->text.empty() && !question.chinese) answer->text += ' ';
+    answer->text += claim.text;
+    for (const int number : claim.citations) answer->text += " [" + std::to_string(number) + "]";
+  }
+}
+
+}  // namespace
+
+double Coverage(const Question& question, const Evidence& evidence, const Passage& passage) {
+  std::set<std::string> terms = TermsOf(TruncateUtf8(passage.text, kTextBytesMax));
+  terms.merge(NameTerms(passage));
+  for (const Passage::Label& label : passage.labels) terms.merge(TermsOf(label.text));
+  double total = 0;
+  double has = 0;
+  for (size_t t = 0; t < question.terms.size(); ++t) {
+    total += WeightOf(evidence, t);
+    if (HasAny(terms, question.terms[t])) has += WeightOf(evidence, t);
+  }
+  return total > 0 ? has / total : 0;
+}
+
+std::vector<Passage> ChoosePassages(const Question& question, const Evidence& evidence,
+                                    size_t count) {
+  constexpr double kRelevance = 0.75;
+  struct Candidate {
+    const Passage* passage;
+    double relevance;
+    std::set<std::string> terms;
+  };
+  std::vector<Candidate> candidates;
+  for (const Passage& passage : evidence.passages) {
+    const double relevance = 0.8 * Coverage(question, evidence, passage) + 0.2 * passage.meaning;
+    candidates.push_back({&passage, relevance, TermsOf(TruncateUtf8(passage.text, kTextBytesMax))});
+  }
+  std::vector<Passage> chosen;
+  std::vector<const Candidate*> taken;
+  while (chosen.size() < count && taken.size() < candidates.size()) {
+    const Candidate* best = nullptr;
+    double best_score = 0;
+    for (const Candidate& candidate : candidates) {
+      if (std::find(taken.begin(), taken.end(), &candidate) != taken.end()) continue;
+      double likeness = 0;
+      for (const Candidate* other : taken) {
+        likeness = std::max(likeness, Alike(candidate.terms, other->terms));
+      }
+      const double score = kRelevance * candidate.relevance - (1 - kRelevance) * likeness;
+      if (best == nullptr || score > best_score) {
+        best = &candidate;
+        best_score = score;
+      }
+    }
+    taken.push_back(best);
+    chosen.push_back(*best->passage);
+  }
+  return chosen;
+}
+
+Answer Extract(const Question& question, const Evidence& evidence, const ExtractOptions& options) {
+  const std::vector<Passage> passages = ChoosePassages(question, evidence, options.passages_max);
+  const std::vector<Sentence> sentences = Extractor(question, evidence, passages).Run();
+  Answer answer;
+  answer.notice = evidence.notice;
+  answer.confidence = sentences.empty() ? 0 : sentences.front().score;
+  answer.found = !sentences.empty() && answer.confidence >= options.evidence_min;
+  std::vector<const Sentence*> taken;
+  for (const Sentence& sentence : sentences) {
+    if (taken.size() == options.sentences_max) break;
+    if (answer.found && sentence.score < 0.8 * answer.confidence) break;
+    const bool said = std::any_of(taken.begin(), taken.end(), [&](const Sentence* other) {
+      return Alike(sentence.terms, other->terms) > kAlike;
+    });
+    if (said) continue;
+    taken.push_back(&sentence);
+    const Citation citation{passages[sentence.passage], sentence.text};
+    if (!answer.found) {
+      answer.nearest.push_back(citation);
+      continue;
+    }
+    // Each sentence is a citation of its own: another sentence of a passage is another quote.
+    answer.citations.push_back(citation);
+    answer.claims.push_back({sentence.text, {static_cast<int>(answer.citations.size())}});
+  }
+  if (answer.found) {
+    Compose(question, &answer);
+  } else {
+    answer.text = NotInLibrary(question);
+  }
+  return answer;
+}
+
+}  // namespace msearch::answer

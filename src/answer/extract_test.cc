@@ -1,0 +1,141 @@
+#include "answer/extract.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace msearch::answer {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+Question Read(std::string_view text) { return ReadQuestion(text).value(); }
+
+Passage Text(const std::string& path, const std::string& text) {
+  Passage passage;
+  passage.media_id = static_cast<int64_t>(std::hash<std::string>()(path) % 1000);
+  passage.type = "document";
+  passage.path = path;
+  passage.text = text;
+  return passage;
+}
+
+Passage Picture(const std::string& path, const std::string& label, double probability) {
+  Passage passage;
+  passage.type = "image";
+  passage.path = path;
+  passage.labels = {{label, probability}};
+  return passage;
+}
+
+Evidence Of(const Question& question, std::vector<Passage> passages) {
+  Evidence evidence{std::move(passages), {}, ""};
+  evidence.rarity.assign(question.terms.size(), 3);
+  return evidence;
+}
+
+const Passage kHarbour =
+    Text("log.md",
+         "# Log of the Marigold\n\nThe Marigold is a fishing boat. She left the harbour of Brixton "
+         "on 3 May 1911 with\nnine men. The weather was fair.\n\n- nets: 40\n- crew: Tom Hale and "
+         "others\n");
+
+TEST(ExtractTest, SentenceThatAnswersIsQuotedAndCited) {
+  const Question question = Read("When did the Marigold leave the harbour?");
+  const Answer answer = Extract(
+      question, Of(question, {Text("b.txt", "A boat needs paint every spring."), kHarbour}));
+  EXPECT_TRUE(answer.found);
+  EXPECT_EQ(answer.mode, "extractive");
+  ASSERT_FALSE(answer.claims.empty());
+  EXPECT_EQ(answer.claims[0].text, "She left the harbour of Brixton on 3 May 1911 with nine men.");
+  EXPECT_EQ(answer.claims[0].citations, std::vector<int>{1});
+  EXPECT_EQ(answer.citations[0].passage.path, "log.md");
+  EXPECT_THAT(answer.text, HasSubstr("1911 with nine men. [1]"));
+}
+
+TEST(ExtractTest, WhatIsNotThereIsNotInvented) {
+  const Question question = Read("Who baked the wedding cake for Eleanor?");
+  const Answer answer = Extract(question, Of(question, {kHarbour}));
+  EXPECT_FALSE(answer.found);
+  EXPECT_THAT(answer.text, HasSubstr("not in your library"));
+  EXPECT_THAT(answer.citations, IsEmpty());
+  EXPECT_THAT(answer.claims, IsEmpty());
+  const Question chinese = Read("谁发明了电话？");
+  EXPECT_THAT(Extract(chinese, Of(chinese, {kHarbour})).text, HasSubstr("资料库"));
+}
+
+TEST(ExtractTest, RightSubjectWithoutTheFactIsNotEnough) {
+  const Question question = Read("How much did the Marigold cost to insure?");
+  EXPECT_FALSE(Extract(question, Of(question, {kHarbour})).found);
+}
+
+TEST(ExtractTest, ChineseSentencesAnswerChineseQuestions) {
+  const Question question = Read("灯塔是哪一年建成的？");
+  const Answer answer =
+      Extract(question, Of(question, {Text("灯塔.txt",
+                                           "海岸边有一座白色的灯塔。灯塔于1923年建成，高三十米。"
+                                           "守塔人姓陈。")}));
+  EXPECT_TRUE(answer.found);
+  EXPECT_EQ(answer.claims.at(0).text, "灯塔于1923年建成，高三十米。");
+}
+
+TEST(ExtractTest, NameOfTheFileCountsAsContext) {
+  const Question question = Read("What is the rent of the Aldermoor flat?");
+  const Answer answer = Extract(
+      question,
+      Of(question, {Text("contracts/Aldermoor flat.txt", "The rent is 640 pounds a month.")}));
+  EXPECT_TRUE(answer.found);
+  EXPECT_THAT(answer.text, HasSubstr("640"));
+}
+
+TEST(ExtractTest, PicturesAnswerQuestionsAboutPictures) {
+  const Question question = Read("Which picture shows a tree frog?");
+  const Answer answer =
+      Extract(question, Of(question, {kHarbour, Picture("a/p1.png", "tree frog", 0.8)}));
+  EXPECT_TRUE(answer.found);
+  EXPECT_EQ(answer.citations.at(0).passage.path, "a/p1.png");
+  EXPECT_THAT(answer.text, HasSubstr("tree frog (80 %)"));
+}
+
+TEST(ExtractTest, SentencesThatSayTheSameAreSaidOnce) {
+  const Question question = Read("When did the Marigold leave the harbour?");
+  std::vector<Passage> passages(6, kHarbour);
+  EXPECT_THAT(Extract(question, Of(question, passages)).claims, SizeIs(1));
+}
+
+TEST(ExtractTest, ChosenPassagesDiffer) {
+  const Question question = Read("What is known of the harbour of Brixton?");
+  std::vector<Passage> passages(5, Text("a.txt", "The harbour of Brixton is deep."));
+  passages.push_back(Text("b.txt", "In Brixton the fish market opens at six."));
+  const auto chosen = ChoosePassages(question, Of(question, passages), 2);
+  ASSERT_THAT(chosen, SizeIs(2));
+  EXPECT_EQ(chosen[0].path, "a.txt");
+  EXPECT_EQ(chosen[1].path, "b.txt");
+}
+
+TEST(ExtractTest, NothingInNothingOut) {
+  const Question question = Read("Is anything here?");
+  EXPECT_FALSE(Extract(question, {}).found);
+  EXPECT_THAT(ChoosePassages(question, {}, 5), IsEmpty());
+}
+
+TEST(AnswerTest, JsonNamesPagesAndMoments) {
+  const Question question = Read("When did the Marigold leave the harbour?");
+  Passage page = kHarbour;
+  page.page = 3;
+  Passage moment = kHarbour;
+  moment.start_time = 12.5;
+  moment.end_time = 18;
+  Answer answer;
+  answer.found = true;
+  answer.citations = {{page, "q"}, {moment, "q"}};
+  const Json json = ToJson(answer, question);
+  EXPECT_THAT(json["citations"][0]["url"].get<std::string>(), HasSubstr("#page=3"));
+  EXPECT_THAT(json["citations"][1]["url"].get<std::string>(), HasSubstr("#t=12,19"));
+  EXPECT_EQ(json["citations"][1]["number"], 2);
+  EXPECT_FALSE(json.contains("nearest"));
+}
+
+}  // namespace
+}  // namespace msearch::answer
