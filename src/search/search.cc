@@ -5,11 +5,11 @@
 #include <map>
 #include <tuple>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/log.h"
 #include "base/strings.h"
 #include "catalog/words.h"
+#include "search/probes.h"
 
 // Each way of searching (a probe of the index, the full text) gives a ranked list of segments, each
 // with a confidence between 0 and 1. Lists are fused by reciprocal ranks (Cormack, Clarke and
@@ -89,21 +89,6 @@ void AddProbe(const embedding::Probe& probe, const std::vector<index::Match>& ma
   }
 }
 
-std::vector<index::ViewQuery> ViewsOf(const embedding::Probe& probe) {
-  std::vector<index::ViewQuery> views;
-  for (const embedding::ProbeView& view : probe.views) {
-    index::ViewQuery query;
-    query.view = view.view;
-    query.vector = view.vector;
-    query.transform =
-        view.log ? index::ViewQuery::Transform::kLog : index::ViewQuery::Transform::kIdentity;
-    query.weight = view.weight;
-    query.divide_by_mean = view.divide_by_mean;
-    views.push_back(std::move(query));
-  }
-  return views;
-}
-
 // The probes that the query makes; empty with a notice when the model can't.
 Result<std::vector<embedding::Probe>> MakeProbes(const catalog::Catalog& catalog,
                                                  const Engine& engine, const Query& query,
@@ -139,28 +124,6 @@ Result<std::vector<embedding::Probe>> MakeProbes(const catalog::Catalog& catalog
     if (!any) *notice = "this file has no embedding yet";
   }
   return probes;
-}
-
-// Filters, as the index wants them. With few segments left only those are scored.
-struct Allowed {
-  bool all = true;
-  std::vector<SegmentId> sorted;
-  std::unordered_set<SegmentId> set;
-};
-
-Result<Allowed> MakeAllowed(const catalog::Catalog& catalog, const catalog::Filters& filters) {
-  Allowed allowed;
-  if (filters.empty()) return allowed;
-  allowed.all = false;
-  allowed.sorted = TRY(catalog.FilterSegments(filters));
-  return allowed;
-}
-
-Result<std::vector<index::Match>> RunProbe(const Engine& engine, const embedding::Probe& probe,
-                                           const Allowed& allowed, size_t depth) {
-  const auto views = ViewsOf(probe);
-  if (allowed.all) return engine.index->Search(views, depth);
-  return engine.index->SearchAmong(views, depth, allowed.sorted);
 }
 
 struct Group {
