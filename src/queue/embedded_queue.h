@@ -52,6 +52,7 @@ class EmbeddedQueue final : public TaskQueue {
   Result<std::vector<Task>> List(const TaskFilter& filter) override;
   Result<int64_t> Count(const TaskFilter& filter) override;
   Result<std::vector<TaskEvent>> Events(const TaskId& id) override;
+  Result<int64_t> CountAhead(const TaskId& id) override;
   Result<Task> Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) override;
   Result<std::vector<QueueStats>> Stats() override;
   Result<> Pause(const std::string& queue) override;

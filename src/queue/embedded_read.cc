@@ -229,6 +229,26 @@ Result<std::vector<TaskEvent>> EmbeddedQueue::Events(const TaskId& id) {
   return events;
 }
 
+Result<int64_t> EmbeddedQueue::CountAhead(const TaskId& id) {
+  const std::optional<TaskKey> key = DecodeTaskId(id);
+  std::optional<int64_t> count;
+  TRY(Read([&](storage::Sqlite& db) -> Result<> {
+    if (!key) return Ok{};
+    // Of those that aren't ready, too, all that are ready by now go first.
+    count =
+        TRY(db.QueryInt("SELECT CASE WHEN own.state < 4 THEN 0 ELSE"
+                        " (SELECT count(*) FROM task WHERE queue = own.queue AND state = 4"
+                        " AND due < own.priority) +"
+                        " (SELECT count(*) FROM task WHERE queue = own.queue AND state = 4"
+                        " AND due = own.priority AND row < own.row) END"
+                        " FROM task own WHERE own.row = ?1 AND own.tail = ?2",
+                        key->row, key->tail));
+    return Ok{};
+  }));
+  if (!count) return Error{Code::kNotFound, "task " + id + ": not known"};
+  return *count;
+}
+
 Result<Task> EmbeddedQueue::Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) {
   using std::chrono::steady_clock;
   const steady_clock::time_point deadline = steady_clock::now() + wait_max;

@@ -138,6 +138,10 @@ class TaskQueue {
   virtual Result<std::vector<Task>> List(const TaskFilter& filter) = 0;
   virtual Result<int64_t> Count(const TaskFilter& filter) = 0;  // limit and before are ignored
   virtual Result<std::vector<TaskEvent>> Events(const TaskId& id) = 0;
+  // How many tasks of its queue are ready and would be leased before this one: those of a higher
+  // priority and the older ones of its own, whatever turns the lower ones get. 0 for a task that
+  // isn't queued; kNotFound.
+  virtual Result<int64_t> CountAhead(const TaskId& id);
   // Returns when the task ended or after `wait_max`, with its state then.
   virtual Result<Task> Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) = 0;
 

@@ -68,6 +68,15 @@ class Attempt {
 
 using Attempts = std::vector<std::shared_ptr<Attempt>>;
 
+// Every fifth time the queues begin with another than the preferred one.
+std::vector<std::string> QueuesInTurn(std::vector<std::string> queues, uint64_t taken) {
+  if (queues.size() < 2 || taken % 5 != 4) return queues;
+  const size_t first = 1 + taken / 5 % (queues.size() - 1);
+  std::rotate(queues.begin(), queues.begin() + static_cast<ptrdiff_t>(first),
+              queues.begin() + static_cast<ptrdiff_t>(first) + 1);
+  return queues;
+}
+
 class Runner {
  public:
   Runner(TaskQueue& queue, const WorkerOptions& options, std::stop_token stop, Milliseconds grace)
@@ -154,14 +163,15 @@ void Runner::Run() {
   std::jthread heart([this](const std::stop_token& end) { Heart(end); });
   LeaseRequest request;
   request.worker = options_.info.id;
-  request.queues = options_.queues;
   request.count_max = options_.batch_max;
   request.duration = options_.lease_duration;
   request.wait_max = options_.idle ? kIdleEvery : kWaitMax;
   request.stop = stop_;
   int failures = 0;
+  uint64_t taken = 0;
   while (!stop_.stop_requested()) {
     if (!Ready()) continue;
+    request.queues = QueuesInTurn(options_.queues, taken);
     Result<std::vector<Lease>> leases = queue_.TakeLeases(request);
     if (!leases.ok()) {
       if (failures++ == 0) LOG_WARNING("queue: {}; trying again", leases.message());
@@ -171,6 +181,7 @@ void Runner::Run() {
     if (failures > 0) LOG_INFO("queue: is back");
     failures = 0;
     if (!leases->empty()) {
+      ++taken;
       RunBatch(*std::move(leases));
     } else if (options_.idle) {
       options_.idle();

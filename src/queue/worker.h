@@ -46,7 +46,9 @@ struct WorkerOptions {
   // "utilisation" (share of the last minute or so that handlers ran), "tasks_done" and
   // "stale_results" (refused because the lease was lost).
   WorkerInfo info;
-  std::vector<std::string> queues;  // in order of preference
+  // In order of preference; but one of five times another queue is asked first, each in its turn,
+  // so that a busy queue can't starve the others.
+  std::vector<std::string> queues;
   size_t batch_max = 1;
   Milliseconds lease_duration{15000};            // extended three times as often
   std::map<std::string, BatchHandler> handlers;  // by kind; an unknown kind fails as unsupported

@@ -197,6 +197,27 @@ TEST_F(Worker, GroupsABatchByKind) {
   EXPECT_THAT(groups, ElementsAre(std::pair("even", 3), std::pair("odd", 3)));
 }
 
+TEST_F(Worker, BusyQueueDoesNotStarveTheOthers) {
+  TaskId last;
+  for (int i = 0; i < 30; ++i) last = Add("work");
+  NewTask other;
+  other.queue = "others";
+  other.kind = "work";
+  ASSERT_TRUE(queue_->Enqueue(other).ok());
+  std::mutex mutex;
+  std::vector<std::string> order;
+  Handle("work", [&](TaskContext& context) {
+    const std::lock_guard lock(mutex);
+    order.push_back(context.lease().task.queue);
+    return Outcome();
+  });
+  options_.queues = {"tasks", "others"};
+  const RunningWorker worker(*queue_, options_);
+  Ended(last);
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(std::find(order.begin(), order.end(), "others") - order.begin(), 4);
+}
+
 TEST_F(Worker, UnknownKindFailsAsUnsupported) {
   const RunningWorker worker(*queue_, options_);
   const Task task = Ended(Add("mystery"));

@@ -800,6 +800,32 @@ TEST_P(QueueConformance, ListIsPagedNewestFirst) {
   EXPECT_EQ(*queue_->Count(filter), 25);
 }
 
+TEST_P(QueueConformance, CountsWhatGoesBeforeATask) {
+  const TaskId first = Add(MakeTask("work", Priority::kNormal));
+  Add(MakeTask("work", Priority::kLow));
+  NewTask late = MakeTask();
+  late.delay = kLease;
+  Add(late);
+  const TaskId second = Add(MakeTask("work", Priority::kNormal));
+  NewTask elsewhere = MakeTask();
+  elsewhere.queue = "embed";
+  Add(elsewhere);
+  EXPECT_EQ(queue_->CountAhead(first).value_or(-1), 0);
+  EXPECT_EQ(queue_->CountAhead(second).value_or(-1), 1);
+  const TaskId urgent = Add(MakeTask("work", Priority::kHigh));
+  EXPECT_EQ(queue_->CountAhead(urgent).value_or(-1), 0);
+  EXPECT_EQ(queue_->CountAhead(second).value_or(-1), 2);
+  EXPECT_TRUE(queue_->Cancel(first).ok());
+  EXPECT_EQ(queue_->CountAhead(second).value_or(-1), 1);
+  ASSERT_TRUE(queue_->Pause("tasks").ok());
+  EXPECT_EQ(queue_->CountAhead(second).value_or(-1), 1);
+  ASSERT_TRUE(queue_->Resume("tasks").ok());
+  EXPECT_EQ(TakeOne().task.id, urgent);
+  EXPECT_EQ(queue_->CountAhead(second).value_or(-1), 0);
+  EXPECT_EQ(queue_->CountAhead(urgent).value_or(-1), 0);
+  EXPECT_EQ(queue_->CountAhead("t00000000000000000000000000").code(), Code::kNotFound);
+}
+
 TEST_P(QueueConformance, StuckTasksCanBeListed) {
   const TaskId id = Add();
   TakeOne();
