@@ -1,8 +1,11 @@
 #include "answer/answer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/strings.h"
+#include "catalog/words.h"
 
 namespace msearch::answer {
 namespace {
@@ -28,12 +31,38 @@ Json CitationsJson(const std::vector<Citation>& citations) {
     json["number"] = list.size() + 1;
     json["quote"] = SanitizeUtf8(TruncateUtf8(citation.quote, kQuoteBytesMax));
     json["url"] = UrlOf(citation.passage);
+    if (!citation.box.empty()) json["box"] = citation.box;
     list.push_back(std::move(json));
   }
   return list;
 }
 
 }  // namespace
+
+Citation Cite(const Passage& passage, const std::string& quote) {
+  Citation citation{passage, quote, {}};
+  std::set<std::string> quoted;
+  for (catalog::Term& term : catalog::Terms(quote)) quoted.insert(std::move(term.text));
+  auto stands_in = [&](const Passage::Box& box) {
+    size_t common = 0;
+    const auto terms = catalog::Terms(box.text);
+    for (const catalog::Term& term : terms) common += quoted.contains(term.text) ? 1 : 0;
+    return 2 * common > terms.size();
+  };
+  const bool any = std::any_of(passage.boxes.begin(), passage.boxes.end(), stands_in);
+  double left = 1, top = 1, right = 0, lower = 0;
+  for (const Passage::Box& box : passage.boxes) {
+    if (any && !stands_in(box)) continue;
+    left = std::min(left, box.place[0]);
+    top = std::min(top, box.place[1]);
+    right = std::max(right, box.place[0] + box.place[2]);
+    lower = std::max(lower, box.place[1] + box.place[3]);
+  }
+  if (right > left) {
+    citation.box = {Rounded(left), Rounded(top), Rounded(right - left), Rounded(lower - top)};
+  }
+  return citation;
+}
 
 Json ToJson(const Passage& passage) {
   Json json{{"media_id", passage.media_id},
@@ -46,7 +75,6 @@ Json ToJson(const Passage& passage) {
   if (passage.start_time) json["start_time"] = *passage.start_time;
   if (passage.end_time) json["end_time"] = *passage.end_time;
   if (passage.page) json["page"] = *passage.page;
-  if (passage.box.is_array()) json["box"] = passage.box;
   return json;
 }
 
@@ -80,7 +108,14 @@ Passage PassageFromJson(const Json& json) {
   passage.start_time = GetDouble(json, "start_time");
   passage.end_time = GetDouble(json, "end_time");
   passage.page = GetInt(json, "page");
-  if (json.contains("box")) passage.box = json["box"];
+  for (const Json& box : json.value("boxes", Json::array())) {
+    const Json place = box.value("box", Json());
+    if (!place.is_array() || place.size() != 4) continue;
+    Passage::Box one{GetString(box, "text").value_or(""), {}};
+    for (const Json& value : place)
+      one.place.push_back(value.is_number() ? value.get<double>() : 0);
+    passage.boxes.push_back(std::move(one));
+  }
   passage.words = GetDouble(json, "words").value_or(0);
   passage.meaning = GetDouble(json, "meaning").value_or(0);
   passage.strong = GetBool(json, "strong").value_or(false);

@@ -33,10 +33,14 @@ struct Passage {
   std::optional<double> start_time;
   std::optional<double> end_time;
   std::optional<int64_t> page;
-  Json box;             // [x, y, w, h]; null: none
-  double words = 0;     // how well it has the question's words, in the manner of BM25
-  double meaning = 0;   // the model's confidence that it is about the question
-  bool strong = false;  // by the model's own calibration
+  struct Box {
+    std::string text;
+    std::vector<double> place;  // x, y, width, height as fractions
+  };
+  std::vector<Box> boxes;  // of text in a picture
+  double words = 0;        // how well it has the question's words, in the manner of BM25
+  double meaning = 0;      // the model's confidence that it is about the question
+  bool strong = false;     // by the model's own calibration
 };
 
 struct Evidence {
@@ -52,7 +56,10 @@ using Retriever = std::function<Result<Evidence>(const Question& question, const
 struct Citation {
   Passage passage;
   std::string quote;
+  std::vector<double> box;  // around what is quoted; empty: none
 };
+// A citation of this quote, with the box around the lines of it.
+Citation Cite(const Passage& passage, const std::string& quote);
 
 struct Claim {
   std::string text;

@@ -376,7 +376,7 @@ Answer Extract(const Question& question, const Evidence& evidence, const Extract
     });
     if (said) continue;
     taken.push_back(&sentence);
-    const Citation citation{passages[sentence.passage], sentence.text};
+    const Citation citation = Cite(passages[sentence.passage], sentence.text);
     if (!answer.found) {
       answer.nearest.push_back(citation);
       continue;

@@ -129,12 +129,22 @@ TEST(AnswerTest, JsonNamesPagesAndMoments) {
   moment.end_time = 18;
   Answer answer;
   answer.found = true;
-  answer.citations = {{page, "q"}, {moment, "q"}};
+  answer.citations = {Cite(page, "q"), Cite(moment, "q")};
   const Json json = ToJson(answer, question);
   EXPECT_THAT(json["citations"][0]["url"].get<std::string>(), HasSubstr("#page=3"));
   EXPECT_THAT(json["citations"][1]["url"].get<std::string>(), HasSubstr("#t=12,19"));
   EXPECT_EQ(json["citations"][1]["number"], 2);
   EXPECT_FALSE(json.contains("nearest"));
+}
+
+TEST(AnswerTest, BoxGoesAroundTheLinesThatAreQuoted) {
+  Passage picture;
+  picture.boxes = {{"OPEN DAILY", {0.1, 0.1, 0.5, 0.1}},
+                   {"from nine", {0.1, 0.25, 0.4, 0.1}},
+                   {"no dogs", {0.1, 0.8, 0.3, 0.1}}};
+  EXPECT_THAT(Cite(picture, "Open daily from nine").box, testing::ElementsAre(0.1, 0.1, 0.5, 0.25));
+  EXPECT_THAT(Cite(picture, "something else").box, SizeIs(4));
+  EXPECT_THAT(Cite(Passage(), "x").box, IsEmpty());
 }
 
 }  // namespace

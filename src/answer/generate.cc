@@ -170,7 +170,7 @@ Answer CheckGenerated(const Question& question, const std::vector<Passage>& pass
     Claim claim{sentence, {}};
     for (const size_t index : valid) {
       if (number_of[index] == 0) {
-        answer.citations.push_back({passages[index], TextOf(passages[index])});
+        answer.citations.push_back(Cite(passages[index], TextOf(passages[index])));
         number_of[index] = static_cast<int>(answer.citations.size());
       }
       claim.citations.push_back(number_of[index]);

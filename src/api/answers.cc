@@ -52,6 +52,8 @@ std::string_view TitleOf(int status) {
       return "Method not allowed";
     case 409:
       return "Conflict";
+    case 410:
+      return "Gone";
     case 413:
       return "Too large";
     case 415:
@@ -78,7 +80,7 @@ net::Response Problem(int status, const std::string& code, const std::string& de
                             {"status", status},
                             {"detail", detail},
                             {"code", code}});
-  if (status == 503) response.headers.emplace("Retry-After", "2");
+  if (status == 503 || status == 507) response.headers.emplace("Retry-After", "2");
   return response;
 }
 

@@ -108,6 +108,7 @@ std::vector<net::Route> Api::Routes() {
   AddRootRoutes(context, &impl_->events, table.get());
   AddMediaRoutes(context, table.get());
   AddTaskRoutes(context, table.get());
+  AddAsyncRoutes(context, table.get());
   AddSystemRoutes(context, table.get());
   AddComputeRoutes(context, table.get());
   table->push_back({.method = "GET",

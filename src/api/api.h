@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "answer/desk.h"
 #include "base/json.h"
 #include "base/result.h"
 #include "catalog/catalog.h"
@@ -35,6 +36,7 @@ struct Context {
   std::shared_ptr<ingest::Library> library;
   std::shared_ptr<ingest::ServedFiles> served;
   std::shared_ptr<storage::BlobStore> blobs;
+  std::shared_ptr<answer::Desk> desk;
   // The engine to search with at this moment; nothing while no model is ready.
   std::function<std::optional<search::Engine>()> engine;
   // Pixels of a picture as the active model wants them, decoded in a codec child.

@@ -36,6 +36,7 @@ void AddSearchRoutes(const Context& context, Table* table);
 void AddRootRoutes(const Context& context, Events* events, Table* table);
 void AddMediaRoutes(const Context& context, Table* table);
 void AddTaskRoutes(const Context& context, Table* table);
+void AddAsyncRoutes(const Context& context, Table* table);
 void AddSystemRoutes(const Context& context, Table* table);
 void AddComputeRoutes(const Context& context, Table* table);
 void AddPageRoutes(const Context& context, Table* table);
@@ -61,6 +62,12 @@ Result<> OnlyKeys(const Json& object, const std::vector<std::string>& keys,
 // Filters from a JSON object or from the query string: the same names.
 Result<catalog::Filters> FiltersFromJson(const Json& json);
 Result<catalog::Filters> FiltersFromQuery(const net::Request& request);
+
+// Bytes as an unnamed file, for the codec child.
+Result<Fd> MemoryFile(std::string_view bytes);
+// Opens a path that a client named, if it lies inside a root once links are resolved; else
+// kPermission, whether or not there is such a file.
+Result<Fd> OpenInsideRoot(const catalog::Catalog& catalog, const std::string& path);
 
 Json RootJson(const ingest::RootView& view);
 Json TaskJson(const queue::Task& task);

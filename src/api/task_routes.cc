@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "api/route_table.h"
 
 namespace msearch::api {
@@ -38,9 +40,40 @@ Result<Json> ListTasks(const Context& context, const net::Request& request) {
   return json;
 }
 
+// The parts of a flow: what the task follows and what was made for it, each with its own.
+Json ChildrenOf(const Context& context, const queue::Task& task, int depth_max) {
+  constexpr size_t kChildrenMax = 100;
+  Json children = Json::array();
+  if (depth_max == 0) return children;
+  std::vector<queue::Task> tasks;
+  for (const queue::TaskId& id : task.after) {
+    auto followed = context.queue->Get(id);
+    if (followed.ok() && tasks.size() < kChildrenMax) tasks.push_back(std::move(*followed));
+  }
+  queue::TaskFilter made;
+  made.parent = task.id;
+  made.limit = kChildrenMax - tasks.size();
+  if (made.limit > 0) {
+    if (auto list = context.queue->List(made); list.ok()) {
+      for (queue::Task& child : *list) tasks.push_back(std::move(child));
+    }
+  }
+  for (const queue::Task& child : tasks) {
+    Json json = TaskJson(child);
+    json.erase("payload");
+    json.erase("result");
+    Json below = ChildrenOf(context, child, depth_max - 1);
+    if (!below.empty()) json["children"] = std::move(below);
+    children.push_back(std::move(json));
+  }
+  return children;
+}
+
 Result<Json> OneTask(const Context& context, const net::Request& request) {
   const std::string& id = request.path_arguments[0];
-  Json json = TaskJson(TRY(context.queue->Get(id)));
+  const queue::Task task = TRY(context.queue->Get(id));
+  Json json = TaskJson(task);
+  json["children"] = ChildrenOf(context, task, 4);
   json["events"] = Json::array();
   for (const queue::TaskEvent& event : TRY(context.queue->Events(id))) {
     json["events"].push_back({{"at", FormatRfc3339(event.at)},
@@ -108,8 +141,17 @@ void AddTaskRoutes(const Context& context, Table* table) {
   add("GET", "/api/queue/stats", "Queues and their counts", [context](const net::Request&) {
     return Answer([&]() -> Result<Json> {
       Json json{{"queues", Json::array()}};
-      for (const auto& stats : TRY(context.queue->Stats()))
-        json["queues"].push_back(QueueJson(stats));
+      const auto loads = context.desk->Loads();
+      for (const auto& stats : TRY(context.queue->Stats())) {
+        Json queue = QueueJson(stats);
+        if (const auto load = loads.find(stats.name); load != loads.end()) {
+          const auto [workers, busy] = load->second;
+          queue["workers"] = workers;
+          queue["utilisation"] =
+              workers > 0 ? std::min(1.0, static_cast<double>(busy) / workers) : 0.0;
+        }
+        json["queues"].push_back(std::move(queue));
+      }
       return json;
     }());
   });

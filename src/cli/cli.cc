@@ -105,6 +105,7 @@ int Main(int argc, char** argv, const Program& program) {
         ->group(command.help.empty() ? "" : "Server, on this machine");
   }
   AddSearchCommand(app, session);
+  AddAskCommand(app, session);
   AddRootCommands(app, session);
   AddIndexCommands(app, session);
   AddTaskCommands(app, session);

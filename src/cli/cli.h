@@ -25,7 +25,7 @@ enum ExitStatus {
   kExitUsage = 2,          // wrong arguments, or the server said that the request is wrong
   kExitNoServer = 3,       // the server can't be reached, or can't answer now
   kExitSomeFailed = 4,     // index status --strict: some files failed
-  kExitNotFound = 5,       // what the arguments name doesn't exist
+  kExitNotFound = 5,       // what the arguments name doesn't exist; ask: nothing answers it
   kExitDenied = 6,         // access token missing or wrong, or not allowed
   kExitConflict = 7,       // it exists already, or its state forbids the operation
   kExitInterrupted = 130,  // Ctrl-C

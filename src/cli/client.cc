@@ -103,6 +103,31 @@ Result<Json> Client::PostForm(const std::string& target, std::vector<net::FormPa
   return Send(std::move(request), target, kTimeout);
 }
 
+Result<> Client::Stream(const std::string& target,
+                        const std::function<bool(std::string_view)>& on_data) const {
+  net::HttpRequest request;
+  request.url = server_ + target;
+  request.timeout = Milliseconds(0);
+  request.stop = stop_;
+  request.headers.push_back("Accept: text/event-stream");
+  if (!token_.empty()) request.headers.push_back("Authorization: Bearer " + token_);
+  // What a failure says is no stream, but its status is known only afterwards.
+  std::string first;
+  bool wanted = true;
+  request.on_data = [&](std::string_view bytes) {
+    if (first.size() < 65536) first += bytes;
+    wanted = on_data(bytes);
+    return wanted;
+  };
+  const Result<net::HttpResponse> response = net::Fetch(request);
+  if (!response.ok()) {
+    if (!wanted) return Ok{};
+    return response.error();
+  }
+  if (response->status >= 400) return ErrorOf(response->status, ParseJson(first));
+  return Ok{};
+}
+
 Result<Json> Client::Delete(const std::string& target) const {
   net::HttpRequest request;
   request.method = "DELETE";

@@ -1,6 +1,7 @@
 // The REST API of a running server, seen from a command.
 #pragma once
 
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -32,6 +33,10 @@ class Client {
                     Milliseconds timeout = kTimeout) const;
   Result<Json> PostForm(const std::string& target, std::vector<net::FormPart> form) const;
   Result<Json> Delete(const std::string& target) const;
+  // Gives the body of a success as it comes, however long that takes, until it ends or `on_data`
+  // returns false.
+  Result<> Stream(const std::string& target,
+                  const std::function<bool(std::string_view)>& on_data) const;
   const std::string& server() const { return server_; }
 
  private:

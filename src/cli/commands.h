@@ -38,6 +38,7 @@ void OnCommand(CLI::App* command, Session& session, Action action);
 
 void AddRootCommands(CLI::App& app, Session& session);
 void AddSearchCommand(CLI::App& app, Session& session);
+void AddAskCommand(CLI::App& app, Session& session);
 void AddIndexCommands(CLI::App& app, Session& session);
 void AddTaskCommands(CLI::App& app, Session& session);
 void AddModelCommands(CLI::App& app, Session& session);

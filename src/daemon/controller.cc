@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "base/log.h"
+#include "daemon/asking.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
 #include "daemon/stores.h"
@@ -125,6 +126,7 @@ struct Controller {
   std::shared_ptr<queue::TaskQueue> queue;
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<ingest::Library> library;
+  std::shared_ptr<answer::Desk> desk;
   std::shared_ptr<Engines> engines;
   std::shared_ptr<QueryPictures> pictures;
   std::unique_ptr<api::Api> api;
@@ -165,6 +167,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   controller->library =
       std::make_shared<ingest::Library>(controller->catalog, controller->queue, controller->blobs,
                                         OptionsFor(process, packs, readers));
+  controller->desk = TRY(answer::Desk::Open(controller->queue, DeskOptionsOf(process)));
   controller->engines = std::make_shared<Engines>(
       controller->library,
       std::vector<std::string>{"role", "embedder", "--settings", process.arguments.settings_file},
@@ -183,6 +186,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.library = controller->library;
   context.served = std::make_shared<ingest::ServedFiles>(controller->catalog);
   context.blobs = controller->blobs;
+  context.desk = controller->desk;
   context.engine = [engines = controller->engines] { return engines->Get(); };
   context.decode_picture = [pictures = controller->pictures](const Fd& file,
                                                              const std::string& name) {
@@ -271,6 +275,7 @@ int RunController(const RoleProcess& process, StopSignals& signals) {
 
   // In order: no new requests, no new work, then the stores.
   controller.api->Stop();
+  controller.desk->Stop();
   controller.server.reset();
   controller.library->Stop();
   (void)controller.queue->Forget(process.info.id);

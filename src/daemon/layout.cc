@@ -50,6 +50,8 @@ Layout Layout::Of(const Settings& settings) {
   layout.uploads = layout.data + "/uploads";
   layout.media = layout.data + "/media";
   layout.builds = layout.data + "/builds";
+  layout.journal = layout.data + "/journal.db";
+  layout.asked = layout.data + "/asked";
   layout.models = Or(settings.Text("model.directory"), layout.data + "/models");
   layout.logs = Or(settings.Text("logging.directory"), layout.data + "/logs");
   layout.run = layout.data + "/run";
@@ -60,7 +62,7 @@ Layout Layout::Of(const Settings& settings) {
 
 Result<> Layout::MakeFolders() const {
   for (const std::string& folder :
-       {data, blobs, index, thumbnails, uploads, builds, models, logs, run}) {
+       {data, blobs, index, thumbnails, uploads, builds, asked, models, logs, run}) {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) {

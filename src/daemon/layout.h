@@ -19,6 +19,8 @@ struct Layout {
   std::string uploads;
   std::string media;  // fetched from the controller, on a compute server
   std::string builds;
+  std::string journal;  // journal.db: accepted questions and analyses
+  std::string asked;    // pictures that came with them
   std::string models;
   std::string logs;
   std::string run;        // lock, process id, address, settings of the running server

@@ -11,6 +11,7 @@
 #include "compute/controller_blobs.h"
 #include "compute/controller_link.h"
 #include "compute/fetched_media.h"
+#include "daemon/asking.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
 #include "daemon/stores.h"
@@ -272,6 +273,7 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
       ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options));
   worker.ready = [&] { return sources.Reachable(); };
   worker.detail = [] { return Json{{"formats", media::SupportedExtensions()}}; };
+  const std::jthread answering([&] { RunAnswerWorker(process, *queue, signals.token()); });
   queue::RunWorker(**queue, worker, signals.token(), kGrace);
   return 0;
 }
@@ -346,6 +348,8 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   if (!readers.empty()) {
     reading = std::jthread([&] { RunReader(process, **queue, sources, readers, signals); });
   }
+  const std::jthread analysing(
+      [&] { RunAnalysisWorker(process, *queue, model, CodecLimitsOf(process), signals.token()); });
   queue::RunWorker(**queue, worker, signals.token(), kGrace);
   return 0;
 }

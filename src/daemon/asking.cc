@@ -1,0 +1,126 @@
+#include "daemon/asking.h"
+
+#include <pthread.h>
+
+#include "answer/handlers.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "embedding/model_packs.h"
+
+namespace msearch::daemon {
+namespace {
+
+constexpr Milliseconds kGrace{8000};
+
+// The controller of this data folder; its port may be another after a restart.
+Result<std::string> AddressOf(const Layout& layout) {
+  std::string address(Trim(TRY(ReadFile(layout.run + "/address", 4096))));
+  // Listening everywhere is no place to go to.
+  const std::string everywhere = "//0.0.0.0:";
+  if (const size_t at = address.find(everywhere); at != std::string::npos) {
+    address.replace(at, everywhere.size(), "//127.0.0.1:");
+  }
+  return address;
+}
+
+std::shared_ptr<answer::ControllerClient> ControllerOf(const RoleProcess& process) {
+  answer::ControllerOptions options;
+  const std::string elsewhere = process.settings.Text("compute.controller");
+  options.address = [layout = process.layout, elsewhere]() -> Result<std::string> {
+    if (!elsewhere.empty()) return elsewhere;
+    return AddressOf(layout);
+  };
+  options.token = process.settings.Text("server.token");
+  return std::make_shared<answer::ControllerClient>(std::move(options));
+}
+
+std::shared_ptr<answer::LanguageModel> ModelOf(const RoleProcess& process) {
+  const Settings& settings = process.settings;
+  answer::ModelOptions options;
+  options.endpoint = settings.Text("answer.endpoint");
+  options.model = settings.Text("answer.model");
+  options.vision_model = settings.Text("answer.vision_model");
+  options.key = settings.Text("answer.key");
+  options.timeout = Milliseconds(settings.Integer("answer.timeout") * 1000);
+  options.tokens_max = static_cast<int>(settings.Integer("answer.tokens_max"));
+  options.concurrency = static_cast<int>(settings.Integer("answer.concurrency"));
+  options.slot_directory = process.layout.run;
+  return std::make_shared<answer::LanguageModel>(std::move(options));
+}
+
+queue::WorkerOptions WorkerOf(const RoleProcess& process, const std::string& role) {
+  queue::WorkerOptions worker;
+  worker.info = process.info;
+  worker.info.role = role;
+  worker.info.id = fmt::format("{}:{}:{}:{}", process.info.host, process.info.pid, role,
+                               process.arguments.number);
+  worker.lease_duration = Milliseconds(process.settings.Integer("queue.lease_seconds") * 1000);
+  return worker;
+}
+
+}  // namespace
+
+answer::DeskOptions DeskOptionsOf(const RoleProcess& process) {
+  answer::DeskOptions options;
+  options.journal_path = process.layout.journal;
+  options.upload_directory = process.layout.asked;
+  options.upload_bytes_max =
+      static_cast<uint64_t>(process.settings.Integer("answer.uploads_bytes_max"));
+  options.result_age = Milliseconds(process.settings.Integer("answer.result_seconds") * 1000);
+  options.worker_id = process.info.id;
+  options.host = process.info.host;
+  options.lease_duration = Milliseconds(process.settings.Integer("queue.lease_seconds") * 1000);
+  return options;
+}
+
+void RunAnswerWorker(const RoleProcess& process, std::shared_ptr<queue::TaskQueue> queue,
+                     std::stop_token stop) {
+  pthread_setname_np(pthread_self(), "answers");
+  auto parts = std::make_shared<answer::AnswerParts>();
+  parts->queue = queue;
+  const auto controller = ControllerOf(process);
+  parts->retrieve = [controller](const answer::Question& question, const Json& filters,
+                                 size_t limit, std::stop_token end) {
+    return controller->FindPassages(question, filters, limit, std::move(end));
+  };
+  parts->model = ModelOf(process);
+  queue::WorkerOptions worker = WorkerOf(process, "answer_worker");
+  worker.queues = {std::string(answer::kAnswerQueue), std::string(answer::kQueryQueue)};
+  worker.handlers = answer::AnswerHandlers(parts);
+  queue::RunWorker(*queue, worker, std::move(stop), kGrace);
+}
+
+void RunAnalysisWorker(const RoleProcess& process, std::shared_ptr<queue::TaskQueue> queue,
+                       std::shared_ptr<ingest::ModelHolder> model, const media::CodecLimits& limits,
+                       std::stop_token stop) {
+  pthread_setname_np(pthread_self(), "analyses");
+  const auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{
+      process.layout.manifests, process.layout.models, process.settings.Text("model.runtime")});
+  auto parts = std::make_shared<answer::AnalysisParts>();
+  parts->codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"}, limits);
+  parts->prepare.picture_pixels_max =
+      static_cast<uint64_t>(process.settings.Integer("processes.task_worker.picture_pixels_max"));
+  parts->controller = ControllerOf(process);
+  parts->model = ModelOf(process);
+  parts->input = [packs](const std::string& name) -> Result<embedding::ImageInputSpec> {
+    return TRY(packs->Info(name)).image;
+  };
+  parts->labels = [packs, model](const std::string& name,
+                                 const std::string& rgb) -> Result<std::vector<embedding::Label>> {
+    const embedding::ModelInfo info = TRY(packs->Info(name));
+    std::vector<embedding::Label> labels;
+    TRY(model->With(name, info.key, [&](embedding::Embedder& embedder) -> Result<> {
+      const embedding::ImageInput input{rgb};
+      labels = TRY(embedder.EmbedPictures({&input, 1})).front().labels;
+      return Ok{};
+    }));
+    return labels;
+  };
+  queue::WorkerOptions worker = WorkerOf(process, "analysis_worker");
+  worker.queues = {std::string(answer::kAnalysisQueue)};
+  worker.handlers = answer::AnalysisHandlers(queue, parts);
+  queue::RunWorker(*queue, worker, std::move(stop), kGrace);
+}
+
+}  // namespace msearch::daemon
