@@ -71,13 +71,26 @@ struct Desk::Outlook {
   int workers = 0;
   double mean_ms = 0;               // 0: not known yet
   std::vector<double> busy_for_ms;  // of the tasks under way
-  int64_t ahead = -1;               // of the newest task then; -1: not counted yet
-  int64_t accepted_since = 0;
+  int64_t ahead = 0;                // of the newest task
+};
+
+struct Desk::Kept {
+  Outlook outlook;
+  SteadyTime counted_at{};
+  int64_t ahead = 0;     // of the newest task, counted then and on since
+  bool looking = false;  // somebody is
+  Outlook With(int64_t count) const {
+    Outlook out = outlook;
+    out.ahead = count;
+    return out;
+  }
 };
 
 Desk::Desk(std::shared_ptr<queue::TaskQueue> queue, DeskOptions options,
            std::unique_ptr<Journal> journal)
     : queue_(std::move(queue)), options_(std::move(options)), journal_(std::move(journal)) {}
+
+Desk::~Desk() { Stop(); }
 
 Result<std::unique_ptr<Desk>> Desk::Open(std::shared_ptr<queue::TaskQueue> queue,
                                          DeskOptions options) {
@@ -99,14 +112,13 @@ Result<std::unique_ptr<Desk>> Desk::Open(std::shared_ptr<queue::TaskQueue> queue
 
 void Desk::Stop() {
   for (std::jthread& thread : threads_) thread.request_stop();
-  Poke();
   threads_.clear();
 }
 
-void Desk::Poke() {
+void Desk::Poke(const std::string& ended) {
   {
     const std::lock_guard lock(watch_mutex_);
-    poke_ = true;
+    ended_.insert(ended);
   }
   poked_.notify_all();
 }
@@ -182,40 +194,52 @@ Result<Desk::Outlook> Desk::OutlookOf(const std::string& name) {
   return outlook;
 }
 
+// The outlook of a queue as of a moment ago. One caller looks anew; the others go on with what is
+// known meanwhile, since looking at a long queue takes longer than anybody who submits should wait.
+Result<Desk::Outlook> Desk::LookAt(const std::string& queue, const queue::TaskId* newest) {
+  std::unique_lock lock(outlook_mutex_);
+  Kept& kept = outlooks_[queue];
+  const SteadyTime now = Steady::now();
+  const bool old = now - kept.outlook.seen_at > kOutlookAge;
+  const bool uncounted = newest != nullptr && now - kept.counted_at > kOutlookAge;
+  if ((old || uncounted) && !kept.looking) {
+    kept.looking = true;
+    lock.unlock();
+    auto outlook = old ? OutlookOf(queue) : Result<Outlook>(kept.outlook);
+    auto ahead = uncounted ? queue_->CountAhead(*newest) : Result<int64_t>(0);
+    lock.lock();
+    kept.looking = false;
+    if (!outlook.ok()) return outlook.error();
+    if (!ahead.ok()) return ahead.error();
+    kept.outlook = std::move(*outlook);
+    if (uncounted) {
+      kept.counted_at = Steady::now();
+      kept.ahead = *ahead;
+      return kept.With(kept.ahead);
+    }
+  }
+  if (kept.outlook.seen_at == SteadyTime{}) {
+    return Error{Code::kUnavailable, "queue " + queue + ": not seen yet"};
+  }
+  if (newest != nullptr) ++kept.ahead;
+  return kept.With(kept.ahead);
+}
+
 // With equal tasks of mean length m and k workers, each free when its present task ends, the n-th
 // task to come is started by worker n modulo k, n/k rounds later.
 void Desk::AddPlace(const std::vector<queue::Task>& tasks, bool exact, Standing* standing) {
   const auto found = std::find_if(tasks.begin(), tasks.end(),
                                   [](const queue::Task& task) { return !IsEnded(task); });
   if (found == tasks.end()) return;
-  std::shared_ptr<Outlook> outlook;
-  {
-    const std::lock_guard lock(outlook_mutex_);
-    std::shared_ptr<Outlook>& kept = outlooks_[found->queue];
-    if (kept == nullptr || Steady::now() - kept->seen_at > kOutlookAge) {
-      auto fresh = OutlookOf(found->queue);
-      if (!fresh.ok()) return;
-      kept = std::make_shared<Outlook>(std::move(*fresh));
-    }
-    outlook = kept;
-  }
+  const auto outlook = LookAt(found->queue, exact ? nullptr : &found->id);
+  if (!outlook.ok()) return;
   int64_t ahead = 0;
   if (found->status == Status::kQueued) {
+    ahead = outlook->ahead;
     if (exact) {
       auto counted = queue_->CountAhead(found->id);
       if (!counted.ok()) return;
       ahead = *counted;
-    } else {
-      // Counting for each of many new tasks would cost what they cost themselves.
-      const std::lock_guard lock(outlook_mutex_);
-      if (outlook->ahead < 0) {
-        auto counted = queue_->CountAhead(found->id);
-        if (!counted.ok()) return;
-        outlook->ahead = *counted;
-      } else {
-        ++outlook->accepted_since;
-      }
-      ahead = outlook->ahead + outlook->accepted_since;
     }
     standing->position = ahead + 1;
   }
@@ -368,7 +392,7 @@ void Desk::Ended(const Entry& entry) {
   --open_;
   const Json image = entry.request.value("image", Json());
   if (auto upload = GetString(image, "upload")) DropUpload(*upload);
-  Poke();
+  Poke(entry.id);
 }
 
 void Desk::HandleEnds(std::stop_token stop) {
@@ -455,7 +479,6 @@ void Desk::Watch(const std::string& id, SteadyTime end, bool ends_only,
   {
     const std::lock_guard lock(watch_mutex_);
     watchers_.push_back({id, end, ends_only, std::move(tell), "", true});
-    poke_ = true;
   }
   poked_.notify_all();
 }
@@ -465,7 +488,7 @@ void Desk::Tell(std::stop_token stop) {
   std::vector<Watcher> watchers;
   SteadyTime ends_at{};
   while (true) {
-    bool poked = false;
+    std::set<std::string> ended;
     {
       std::unique_lock lock(watch_mutex_);
       SteadyTime until = Steady::now() + kEndsEvery;
@@ -473,25 +496,27 @@ void Desk::Tell(std::stop_token stop) {
         until = std::min(until, watcher.end);
         if (!watcher.ends_only) until = std::min(until, Steady::now() + kProgressEvery);
       }
-      auto ready = [&] { return poke_ || !watchers_.empty(); };
+      auto ready = [&] { return !ended_.empty() || !watchers_.empty(); };
       if (watchers.empty()) {
         poked_.wait(lock, stop, ready);
       } else {
         poked_.wait_until(lock, stop, until, ready);
       }
-      poked = std::exchange(poke_, false);
+      ended.swap(ended_);
       for (Watcher& watcher : watchers_) watchers.push_back(std::move(watcher));
       watchers_.clear();
     }
     const bool stopping = stop.stop_requested();
     const SteadyTime now = Steady::now();
-    const bool look_all = poked || now >= ends_at;
+    const bool look_all = now >= ends_at;
     if (look_all) ends_at = now + kEndsEvery;
     // Several may watch one request.
     std::map<std::string, Result<Standing>> seen;
     std::erase_if(watchers, [&](Watcher& watcher) {
       const bool over = stopping || now >= watcher.end;
-      if (!over && !watcher.fresh && watcher.ends_only && !look_all) return false;
+      const bool look =
+          look_all || watcher.fresh || !watcher.ends_only || ended.contains(watcher.id);
+      if (!over && !look) return false;
       auto known = seen.find(watcher.id);
       if (known == seen.end()) known = seen.emplace(watcher.id, Get(watcher.id)).first;
       const Result<Standing>& standing = known->second;

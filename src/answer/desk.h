@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,7 +61,7 @@ class Desk {
  public:
   static Result<std::unique_ptr<Desk>> Open(std::shared_ptr<queue::TaskQueue> queue,
                                             DeskOptions options);
-  ~Desk() { Stop(); }
+  ~Desk();
   // Ends the threads; waiters are answered with how things stand.
   void Stop();
 
@@ -98,6 +99,7 @@ class Desk {
 
  private:
   struct Outlook;  // of one queue, as seen a moment ago
+  struct Kept;     // and what is known since
   struct Watcher {
     std::string id;
     SteadyTime end;
@@ -112,6 +114,8 @@ class Desk {
   Result<Standing> StandingOf(Entry entry, bool with_place);
   void AddPlace(const std::vector<queue::Task>& tasks, bool exact, Standing* standing);
   Result<Outlook> OutlookOf(const std::string& queue);
+  // `newest`: of a task that was enqueued just now; its place is counted on from the last one's.
+  Result<Outlook> LookAt(const std::string& queue, const queue::TaskId* newest);
   // Makes the tasks again that the queue lost.
   Result<> Resubmit(Entry* entry);
   Result<> EndAs(const Entry& entry, const queue::Task& task);
@@ -120,7 +124,7 @@ class Desk {
   void Sweep(std::stop_token stop);
   Result<> SweepStep(std::string* cursor);
   void Tell(std::stop_token stop);
-  void Poke();
+  void Poke(const std::string& ended);
   Result<> RemoveStrayUploads();
   Result<std::string> Reserve(uint64_t bytes);
   std::string UploadPath(const std::string& id) const;
@@ -133,11 +137,11 @@ class Desk {
 
   std::mutex resubmit_mutex_;
   std::mutex outlook_mutex_;
-  std::map<std::string, std::shared_ptr<Outlook>> outlooks_;  // by outlook_mutex_
+  std::map<std::string, Kept> outlooks_;  // by outlook_mutex_
 
   std::mutex watch_mutex_;
   std::condition_variable_any poked_;
-  bool poke_ = false;              // by watch_mutex_
+  std::set<std::string> ended_;    // by watch_mutex_; since the thread looked
   std::vector<Watcher> watchers_;  // by watch_mutex_; those that came since the thread looked
   std::vector<std::jthread> threads_;
 };

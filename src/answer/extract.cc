@@ -32,6 +32,14 @@ constexpr size_t kTextBytesMax = 64 << 10;
 std::set<std::string> TermsOf(std::string_view text) {
   std::set<std::string> terms;
   for (catalog::Term& term : catalog::Terms(text)) terms.insert(std::move(term.text));
+  // Of Chinese, single characters, too: a question's word may be one.
+  for (const WordSpan& word : SplitWords(text)) {
+    if (!word.cjk) continue;
+    for (const std::string_view one :
+         SplitCharacters(text.substr(word.begin, word.end - word.begin))) {
+      terms.emplace(one);
+    }
+  }
   return terms;
 }
 
@@ -122,12 +130,31 @@ bool HasName(std::string_view text, const Question& question) {
   return false;
 }
 
+bool HasMoney(std::string_view text, const std::set<std::string>& terms) {
+  return HasNumber(text, terms) &&
+         (HasWord(terms, {"pound", "euro", "dollar", "cent", "penny", "pence", "franc", "yuan",
+                          "eur", "usd", "gbp", "cost", "price"}) ||
+          Contains(text, {"£", "€", "$", "¥", "￥", "元", "块钱", "美元", "欧元"}));
+}
+
+bool HasLength(std::string_view text, const std::set<std::string>& terms) {
+  return HasNumber(text, terms) &&
+         (HasWord(terms, {"metre", "meter", "kilometre", "kilometer", "centimetre", "centimeter",
+                          "millimetre", "millimeter", "mile", "foot", "inch", "yard", "km", "cm",
+                          "mm", "m", "ft"}) ||
+          Contains(text, {"米", "公里", "厘米", "毫米", "里", "尺", "丈"}));
+}
+
 // Whether the sentence has the kind of thing that was asked for; where nobody can tell, it does.
 bool HasWanted(std::string_view text, const std::set<std::string>& terms,
                const Question& question) {
   switch (question.wants) {
     case Wants::kNumber:
       return HasNumber(text, terms);
+    case Wants::kMoney:
+      return HasMoney(text, terms);
+    case Wants::kLength:
+      return HasLength(text, terms);
     case Wants::kTime:
       return HasTime(text, terms);
     case Wants::kPerson:
@@ -150,6 +177,12 @@ bool HasWanted(std::string_view text, const std::set<std::string>& terms,
   return true;
 }
 
+// As it stands in a text, before it's weighed.
+struct Line {
+  std::string text;
+  bool heading = false;
+};
+
 struct Sentence {
   size_t passage = 0;  // of the chosen ones
   std::string text;
@@ -158,30 +191,47 @@ struct Sentence {
   size_t order = 0;
 };
 
-// Lines that only wrap are joined; headings and items of lists end a sentence.
-std::vector<std::string> SentencesOf(std::string_view text) {
-  std::vector<std::string> sentences;
+bool EndsSentence(std::string_view text) {
+  static constexpr std::string_view kEnds[] = {".",  "!",  "?",  ":",  ";",  ",", "。",
+                                               "！", "？", "：", "；", "，", "”", "\""};
+  return std::any_of(std::begin(kEnds), std::end(kEnds),
+                     [&](std::string_view end) { return text.ends_with(end); });
+}
+
+// Lines that only wrap are joined; items of lists end a sentence. A line that stands alone and
+// doesn't end like a sentence is a heading.
+std::vector<Line> SentencesOf(std::string_view text) {
+  constexpr size_t kHeadingBytesMax = 90;
+  std::vector<Line> sentences;
   std::string block;
-  auto flush = [&] {
+  int lines = 0;
+  auto flush = [&](bool marked) {
+    const bool heading =
+        marked || (lines == 1 && block.size() <= kHeadingBytesMax && !EndsSentence(block));
     for (const std::string_view raw : SplitSentences(block)) {
       const std::string_view one = Trim(raw);
-      if (!one.empty()) sentences.emplace_back(TruncateUtf8(one, kSentenceBytesMax));
+      if (one.empty()) continue;
+      sentences.push_back({std::string(TruncateUtf8(one, kSentenceBytesMax)), heading});
     }
     block.clear();
+    lines = 0;
   };
   for (const std::string_view raw : Split(TruncateUtf8(text, kTextBytesMax), '\n')) {
     std::string_view line = Trim(raw);
     const bool item = line.starts_with("- ") || line.starts_with("* ") || line.starts_with("|");
     const bool heading = line.starts_with("#");
-    if (line.empty() || item || heading) flush();
+    if (line.empty() || item || heading) flush(false);
     while (heading && line.starts_with('#')) line.remove_prefix(1);
     line = Trim(line);
     if (line.empty()) continue;
     if (!block.empty()) block += ' ';
     block += line;
-    if (heading) flush();
+    lines += item ? 2 : 1;  // an item is no heading, however short
+    if (heading) flush(true);
   }
-  flush();
+  // What ends a passage may go on in the next.
+  ++lines;
+  flush(false);
   return sentences;
 }
 
@@ -215,15 +265,17 @@ class Extractor {
  private:
   void AddPassage(size_t index) {
     const Passage& passage = passages_[index];
-    const std::set<std::string> names = NameTerms(passage);
+    std::set<std::string> names = NameTerms(passage);
     if (passage.text.empty()) return AddPicture(index, names);
     std::vector<Sentence> own;
     std::set<std::string> all;
-    for (std::string& text : SentencesOf(passage.text)) {
-      Sentence sentence{index, std::move(text), {}, 0, 0};
+    for (Line& line : SentencesOf(passage.text)) {
+      Sentence sentence{index, std::move(line.text), {}, 0, 0};
       sentence.terms = TermsOf(sentence.text);
       all.insert(sentence.terms.begin(), sentence.terms.end());
-      own.push_back(std::move(sentence));
+      // A heading says what the sentences below it are about, as a file's name does.
+      if (line.heading) names.insert(sentence.terms.begin(), sentence.terms.end());
+      if (!line.heading) own.push_back(std::move(sentence));
     }
     for (size_t i = 0; i < own.size(); ++i) {
       const std::set<std::string>* before = i > 0 ? &own[i - 1].terms : nullptr;
@@ -233,7 +285,7 @@ class Extractor {
       double alone = 0;
       for (size_t t = 0; t < question_.terms.size(); ++t) {
         const QueryTerm& term = question_.terms[t];
-        const double weight = WeightOf(evidence_, t);
+        const double weight = WeightOf(evidence_, t) * term.weight;
         total += weight;
         if (HasAny(own[i].terms, term)) {
           has += weight;
@@ -249,7 +301,7 @@ class Extractor {
       }
       if (total <= 0 || alone <= 0) continue;
       double score = 0.75 * has / total + 0.25 * alone / total;
-      // A heading or a question says what it is about, and answers nothing.
+      // A question says what it is about, and answers nothing.
       const bool asks = own[i].text.ends_with('?') || own[i].text.ends_with("？");
       if (asks || own[i].terms.size() < 3) score *= 0.6;
       const bool wanted = HasWanted(own[i].text, own[i].terms, question_);

@@ -89,6 +89,25 @@ TEST(ExtractTest, NameOfTheFileCountsAsContext) {
   EXPECT_THAT(answer.text, HasSubstr("640"));
 }
 
+TEST(ExtractTest, HeadingsGiveContextAndAreNotQuoted) {
+  const Question question = Read("What is the rent of the Aldermoor flat?");
+  const Answer answer =
+      Extract(question, Of(question, {Text("a.txt",
+                                           "Lease of the Aldermoor flat\n\nThe landlady lives in "
+                                           "Leeds. The rent is 640 pounds a month.\n")}));
+  EXPECT_TRUE(answer.found);
+  EXPECT_EQ(answer.claims.at(0).text, "The rent is 640 pounds a month.");
+}
+
+TEST(ExtractTest, NumberOfAnotherKindIsNoAnswer) {
+  const Question question = Read("How tall is Mount Tambora?");
+  EXPECT_FALSE(
+      Extract(question, Of(question, {Text("v.txt", "Mount Tambora erupted in April 1815.")}))
+          .found);
+  EXPECT_TRUE(
+      Extract(question, Of(question, {Text("v.txt", "Mount Tambora is 2850 metres tall.")})).found);
+}
+
 TEST(ExtractTest, PicturesAnswerQuestionsAboutPictures) {
   const Question question = Read("Which picture shows a tree frog?");
   const Answer answer =

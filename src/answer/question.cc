@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <unordered_set>
 
 #include "base/strings.h"
@@ -20,20 +21,21 @@ constexpr size_t kTermsMax = 24;
 
 bool IsStopWord(const std::string& word) {
   static const std::unordered_set<std::string> kWords = {
-      "a",       "about",     "all",       "also",  "am",        "an",       "and",    "any",
-      "are",     "as",        "at",        "be",    "been",      "being",    "but",    "by",
-      "can",     "could",     "did",       "do",    "does",      "done",     "each",   "every",
-      "find",    "for",       "from",      "give",  "had",       "has",      "have",   "he",
-      "her",     "here",      "him",       "his",   "how",       "i",        "if",     "in",
-      "into",    "is",        "it",        "its",   "just",      "kind",     "know",   "let",
-      "list",    "many",      "may",       "me",    "might",     "mine",     "much",   "must",
-      "my",      "of",        "off",       "on",    "one",       "or",       "our",    "out",
-      "please",  "say",       "says",      "said",  "shall",     "she",      "should", "show",
-      "so",      "some",      "sort",      "such",  "tell",      "than",     "that",   "the",
-      "their",   "them",      "then",      "there", "these",     "they",     "this",   "those",
-      "to",      "type",      "us",        "was",   "we",        "were",     "what",   "when",
-      "where",   "which",     "who",       "whom",  "whose",     "why",      "will",   "with",
-      "would",   "you",       "your",      "yours", "according", "anything", "ever",   "exactly",
+      "a",       "about",     "all",       "also",  "am",        "an",       "and",     "any",
+      "are",     "as",        "at",        "be",    "been",      "being",    "but",     "by",
+      "can",     "could",     "did",       "do",    "does",      "done",     "each",    "every",
+      "find",    "for",       "from",      "give",  "had",       "has",      "have",    "he",
+      "her",     "here",      "him",       "his",   "how",       "i",        "if",      "in",
+      "into",    "is",        "it",        "its",   "just",      "kind",     "know",    "let",
+      "list",    "many",      "may",       "me",    "might",     "mine",     "much",    "must",
+      "my",      "of",        "off",       "on",    "one",       "or",       "our",     "out",
+      "please",  "say",       "says",      "said",  "shall",     "she",      "should",  "show",
+      "so",      "some",      "sort",      "such",  "tell",      "than",     "that",    "the",
+      "their",   "them",      "then",      "there", "these",     "they",     "this",    "those",
+      "to",      "type",      "us",        "was",   "we",        "were",     "what",    "when",
+      "where",   "which",     "who",       "whom",  "whose",     "why",      "will",    "with",
+      "would",   "you",       "your",      "yours", "shown",     "depict",   "contain", "too",
+      "get",     "got",       "name",      "call",  "according", "anything", "ever",    "exactly",
       "mention", "mentioned", "something", "upon"};
   return kWords.contains(word);
 }
@@ -49,19 +51,22 @@ bool IsPictureWord(const std::string& word) {
 const std::vector<std::string>& ChineseAskingWords() {
   static const std::vector<std::string> kWords = [] {
     std::vector<std::string> words = {
-        "请问",   "请告诉我", "告诉我",   "什么时候", "什么时间", "什么地方", "什么人", "什么样",
-        "为什么", "为何",     "为了什么", "怎么样",   "怎么",     "怎样",     "如何",   "什么",
-        "哪里",   "哪儿",     "哪个",     "哪些",     "哪一个",   "哪一年",   "哪年",   "哪天",
-        "哪一天", "哪种",     "哪位",     "哪家",     "哪张",     "哪",       "谁",     "几个",
-        "几点",   "几",       "多少",     "多久",     "多长",     "多大",     "多高",   "多远",
-        "多重",   "是否",     "是不是",   "有没有",   "有哪些",   "有几",     "吗",     "呢",
-        "吧",     "啊",       "的",       "了",       "是",       "在",       "有",     "和",
-        "与",     "或",       "我们",     "你们",     "他们",     "我",       "你",     "他",
-        "她",     "它",       "这个",     "那个",     "这",       "那",       "请",     "里面",
-        "里",     "中的",     "被",       "把",       "给",       "要",       "会",     "能",
-        "可以",   "需要",     "一共",     "总共",     "关于",     "根据",     "提到",   "说",
-        "资料库", "文档",     "文件",     "到底",     "究竟",     "于",       "由",     "叫",
-        "从",     "向",       "对",       "都",       "用",       "这些",     "那些"};
+        "请问",     "请告诉我", "告诉我", "什么时候", "什么时间", "什么地方", "什么人",
+        "什么样",   "为什么",   "为何",   "为了什么", "怎么样",   "怎么",     "怎样",
+        "如何",     "什么",     "哪里",   "哪儿",     "哪个",     "哪些",     "哪一个",
+        "哪一年",   "哪年",     "哪天",   "哪一天",   "哪种",     "哪位",     "哪家",
+        "哪张",     "哪",       "谁",     "几个",     "几点",     "几",       "多少",
+        "多久",     "多长",     "多大",   "多高",     "多远",     "多重",     "是否",
+        "是不是",   "有没有",   "有哪些", "有几",     "吗",       "呢",       "吧",
+        "啊",       "的",       "了",     "是",       "在",       "有",       "和",
+        "与",       "或",       "我们",   "你们",     "他们",     "我",       "你",
+        "多长时间", "多少时间", "多少钱", "名字",     "姓名",     "他",       "她",
+        "它",       "这个",     "那个",   "这",       "那",       "请",       "里面",
+        "里",       "中的",     "被",     "把",       "给",       "要",       "会",
+        "能",       "可以",     "需要",   "一共",     "总共",     "关于",     "根据",
+        "提到",     "说",       "资料库", "文档",     "文件",     "到底",     "究竟",
+        "于",       "由",       "叫",     "从",       "向",       "对",       "都",
+        "用",       "这些",     "那些"};
     std::stable_sort(words.begin(), words.end(),
                      [](const auto& a, const auto& b) { return a.size() > b.size(); });
     return words;
@@ -77,19 +82,30 @@ bool Has(std::string_view text, std::initializer_list<std::string_view> parts) {
 
 Wants ChineseWants(std::string_view text) {
   if (Has(text, {"什么时候", "什么时间", "哪一年", "哪年", "哪天", "哪一天", "几点", "几月", "何时",
-                 "几号"})) {
+                 "几号", "星期几", "周几"})) {
     return Wants::kTime;
   }
-  if (Has(text, {"多少", "几", "多久", "多长", "多大", "多高", "多远", "多重", "多深", "多宽"})) {
-    return Wants::kNumber;
-  }
+  if (Has(text, {"多少钱", "多少元", "价格", "费用"})) return Wants::kMoney;
+  if (Has(text, {"多高", "多远", "多深", "多宽", "全长"})) return Wants::kLength;
+  if (Has(text, {"多少", "几", "多久", "多长", "多大", "多重"})) return Wants::kNumber;
   if (Has(text, {"谁", "哪位", "什么人"})) return Wants::kPerson;
   if (Has(text, {"哪里", "哪儿", "什么地方", "何处", "在哪"})) return Wants::kPlace;
   if (Has(text, {"为什么", "为何", "原因"})) return Wants::kReason;
   return Wants::kAnything;
 }
 
+// By the first asking word that decides.
 Wants EnglishWants(const std::vector<std::string>& words) {
+  static const std::unordered_set<std::string> kMeasures = {
+      "many", "long", "old", "often", "big", "fast", "heavy", "large", "hot", "cold"};
+  static const std::unordered_set<std::string> kLengths = {"tall", "high", "deep",
+                                                           "far",  "wide", "thick"};
+  static const std::unordered_set<std::string> kTimes = {"year", "day", "date", "time", "month"};
+  auto has = [&](std::initializer_list<const char*> wanted) {
+    return std::any_of(wanted.begin(), wanted.end(), [&](const char* word) {
+      return std::find(words.begin(), words.end(), word) != words.end();
+    });
+  };
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     const std::string next = i + 1 < words.size() ? words[i + 1] : "";
@@ -98,15 +114,15 @@ Wants EnglishWants(const std::vector<std::string>& words) {
     if (word == "where") return Wants::kPlace;
     if (word == "why") return Wants::kReason;
     if (word == "how") {
-      static const std::unordered_set<std::string> kMeasures = {
-          "many", "much", "long", "far",   "tall",  "high", "deep", "old",   "often",
-          "big",  "wide", "fast", "heavy", "large", "hot",  "cold", "thick", "steep"};
-      if (kMeasures.contains(next)) return Wants::kNumber;
+      if (next == "much" && has({"cost", "pay", "paid", "price", "charge", "worth"})) {
+        return Wants::kMoney;
+      }
+      if (kLengths.contains(next)) return Wants::kLength;
+      return next == "much" || kMeasures.contains(next) ? Wants::kNumber : Wants::kAnything;
     }
     if (word == "what" || word == "which") {
-      static const std::unordered_set<std::string> kTimes = {"year", "day", "date", "time",
-                                                             "month"};
-      if (kTimes.contains(next)) return Wants::kTime;
+      if (has({"cost", "price"})) return Wants::kMoney;
+      return kTimes.contains(next) ? Wants::kTime : Wants::kAnything;
     }
   }
   return Wants::kAnything;
@@ -200,11 +216,27 @@ const std::map<std::string, std::vector<std::string>>& Irregular() {
 struct Reader {
   Question question;
   std::vector<std::string> seen;
+  std::vector<size_t> places;      // of the terms
+  std::optional<size_t> asked_at;  // "who", "谁"
 
-  void Add(const catalog::Term& term, std::string_view text) {
+  // What follows the asking word is what is asked ("who painted ..."); else what goes before it
+  // ("... 的馆长是谁").
+  void WeighAsked() {
+    constexpr double kAsked = 1.6;
+    if (!asked_at || question.terms.empty()) return;
+    size_t best = 0;
+    for (size_t i = 0; i < places.size(); ++i) {
+      best = i;
+      if (places[i] >= *asked_at) break;
+    }
+    question.terms[best].weight = kAsked;
+  }
+
+  void Add(const catalog::Term& term, std::string_view text, size_t place) {
     if (question.terms.size() >= kTermsMax) return;
     if (std::find(seen.begin(), seen.end(), term.text) != seen.end()) return;
     seen.push_back(term.text);
+    places.push_back(place);
     QueryTerm one{FormsOf(term.text), {}};
     if (one.forms.size() == 1) {
       one.phrases.emplace_back(text.substr(term.begin, term.end - term.begin));
@@ -218,8 +250,9 @@ struct Reader {
     for (const catalog::Term& term : catalog::Terms(text)) {
       const std::string word = FoldWord(text.substr(term.begin, term.end - term.begin));
       if (IsPictureWord(word)) question.wants_pictures = true;
-      if (IsStopWord(word) || IsPictureWord(word)) continue;
-      Add(term, text);
+      if (word == "who" || word == "whom") asked_at = term.begin;
+      if (IsStopWord(word) || IsStopWord(term.text) || IsPictureWord(word)) continue;
+      Add(term, text, term.begin);
       if (!question.words.empty()) question.words += ' ';
       question.words += text.substr(term.begin, term.end - term.begin);
     }
@@ -234,6 +267,7 @@ struct Reader {
         return text.substr(at).starts_with(word);
       });
       if (found != asking.end()) {
+        if (*found == "谁" || *found == "哪位") asked_at = rest.size();
         rest += ' ';
         at += found->size();
       } else {
@@ -254,13 +288,15 @@ struct Reader {
       const bool alone = word.cjk && SplitCharacters(run).size() == 1;
       for (const catalog::Term& term : terms) {
         if (!word.cjk && IsStopWord(term.text)) continue;
-        if (!alone) Add(term, run);
+        Add(term, run, word.begin + term.begin);
+        // A single character is in many words that have nothing to do with it.
+        if (alone && !question.terms.empty()) question.terms.back().weight = 0.6;
       }
       if (!question.words.empty()) question.words += ' ';
       question.words += run;
     }
     if (!question.terms.empty()) return;
-    for (const catalog::Term& term : catalog::Terms(rest)) Add(term, rest);
+    for (const catalog::Term& term : catalog::Terms(rest)) Add(term, rest, term.begin);
   }
 };
 
@@ -294,9 +330,12 @@ Result<Question> ReadQuestion(std::string_view text) {
     reader.ReadSpaced(text);
     // Of a question of stop words alone ("who are you"), all words count.
     if (reader.question.terms.empty()) {
-      for (const catalog::Term& term : catalog::Terms(text)) reader.Add(term, text);
+      for (const catalog::Term& term : catalog::Terms(text)) {
+        reader.Add(term, text, term.begin);
+      }
     }
   }
+  if (reader.question.wants == Wants::kPerson) reader.WeighAsked();
   if (reader.question.words.empty()) reader.question.words = text;
   return reader.question;
 }

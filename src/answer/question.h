@@ -13,12 +13,14 @@ namespace msearch::answer {
 inline constexpr size_t kQuestionBytesMax = 2000;
 
 // What kind of thing answers it, as far as the question says.
-enum class Wants { kAnything, kPerson, kTime, kPlace, kNumber, kReason };
+enum class Wants { kAnything, kPerson, kTime, kPlace, kNumber, kMoney, kLength, kReason };
 
 // One thing that the question is about. Forms of one word ("leave", "left") are one term.
 struct QueryTerm {
   std::vector<std::string> forms;    // as catalog::Terms gives them
   std::vector<std::string> phrases;  // to search for, as written
+  // What is asked about a person ("who painted ...") counts more than of what.
+  double weight = 1;
 };
 
 struct Question {

@@ -2,7 +2,6 @@
 // faults a test wants.
 #pragma once
 
-#include <gtest/gtest.h>
 
 #include <atomic>
 #include <condition_variable>
