@@ -1,6 +1,6 @@
 import type { Filters, Id } from './api/types';
 
-export type View = 'search' | 'library' | 'status';
+export type View = 'search' | 'ask' | 'library' | 'status';
 
 // What the page shows, all of it in the address so that it can be shared and gone back to. Only
 // the bytes of a query picture are not: `picture` names one held in memory (see queryPicture).
@@ -29,7 +29,7 @@ function read(): Route {
   const pairs = new URLSearchParams(location.search);
   const view = pairs.get('view');
   const route: Route = { ...EMPTY, type: pairs.getAll('type') };
-  if (view === 'library' || view === 'status') route.view = view;
+  if (view === 'ask' || view === 'library' || view === 'status') route.view = view;
   for (const key of TEXT_KEYS) route[key] = pairs.get(key) ?? '';
   const state = history.state as { picture?: string } | null;
   route.picture = state?.picture ?? '';

@@ -1,5 +1,6 @@
 import { runTests } from './support/harness';
 import { startTarget } from './support/target';
+import { declareAskTests } from './ask';
 import { declareDetailTests } from './detail';
 import { declareFaultTests } from './faults';
 import { declareLibraryTests } from './library';
@@ -16,6 +17,7 @@ try {
   console.log(`testing ${target.real ? 'msearch' : 'the development server'} at ${target.url}`);
   declareSearchTests(target);
   declareDetailTests(target);
+  declareAskTests(target);
   declareLibraryTests(target);
   declarePageTests(target);
   declareFaultTests();

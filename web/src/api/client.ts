@@ -1,5 +1,5 @@
 import type {
-  Failure, Filters, Health, Id, Media, MediaList, ModelList, Problem, Queue, Root, SearchAnswer, Worker,
+  AskedTask, Failure, Filters, Health, Id, Media, MediaList, ModelList, Problem, Queue, Root, SearchAnswer, Worker,
 } from './types';
 
 // An answer that is not a success, in the words of the server's application/problem+json. `code`
@@ -173,6 +173,19 @@ export const api = {
     const bytes = await response.arrayBuffer();
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
   },
+
+  // A picture makes it a question about that picture.
+  ask: (question: string, picture?: Blob) => {
+    if (!picture) return post<AskedTask>('/api/async/query', { question });
+    const form = new FormData();
+    form.set('question', question);
+    form.set('image', picture, picture instanceof File ? picture.name : 'picture');
+    return request<AskedTask>('/api/async/query', { method: 'POST', body: form });
+  },
+  asked: (task: string, wait: number) =>
+    request<AskedTask>(`/api/async/task/${name(task)}${query({ wait })}`),
+  cancelAsked: (task: string) =>
+    request<AskedTask>(`/api/async/task/${name(task)}`, { method: 'DELETE' }),
 
   roots: async () => (await request<{ roots: Root[] }>('/api/roots')).roots,
   addRoot: (path: string, label: string) =>

@@ -181,3 +181,54 @@ export interface Problem {
   detail?: string;
   code: string;
 }
+
+export interface Citation {
+  number: number;
+  media_id: Id;
+  segment_id: Id;
+  segment_index?: number;
+  root: string;
+  path: string;
+  type: MediaType;
+  kind?: string;
+  quote: string;
+  url: string;
+  start_time?: number;
+  end_time?: number;
+  page?: number;
+  box?: [number, number, number, number];
+}
+
+export interface Analysis {
+  description: string;
+  generated_description?: string;
+  labels: { label: string; probability: number }[];
+  colors: { name: string; name_zh: string; rgb: string; share: number }[];
+}
+
+export interface AskResult {
+  question: string;
+  answer: string;
+  mode: 'extractive' | 'generated';
+  found: boolean;
+  confidence: number;
+  claims: { text: string; citations: number[] }[];
+  citations: Citation[];
+  nearest?: Citation[];
+  notice?: string;
+  model?: string;
+  analysis?: Analysis;
+}
+
+export interface AskedTask {
+  task_id: string;
+  status: 'queued' | 'started' | 'finished' | 'failed' | 'cancelled';
+  reason?: string;
+  position?: number | null;
+  eta?: number | null;
+  progress: number;
+  stage?: string;
+  message?: string;
+  result?: AskResult;
+  error?: { code: string; message: string };
+}

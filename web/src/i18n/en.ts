@@ -3,7 +3,7 @@ const count = (n: number, one: string, many: string): string =>
 
 export const en = {
   language: 'English',
-  nav: { search: 'Search', library: 'Library', status: 'Status', label: 'Views', skip: 'Skip to content' },
+  nav: { search: 'Search', ask: 'Ask', library: 'Library', status: 'Status', label: 'Views', skip: 'Skip to content' },
   common: {
     close: 'Close', cancel: 'Cancel', copy: 'Copy', copied: 'Copied', retry: 'Try again',
     loading: 'Loading', more: 'Show more', back: 'Back',
@@ -71,6 +71,27 @@ export const en = {
     taken: 'Taken', modified: 'Changed', camera: 'Camera', gps: 'Position', size: 'Size', length: 'Length',
     facts: 'Facts', moments: 'Moments', missing: 'This file can no longer be shown',
     copyPath: 'Copy the path', copyGps: 'Copy the position', preview: 'No preview for this type',
+  },
+  ask: {
+    title: 'Ask your files',
+    lead: 'Answers come from what is in your library, with the place where each of them stands.',
+    placeholder: 'When did we sign the lease?',
+    label: 'Your question', go: 'Ask',
+    picture: 'Ask about a picture', clearPicture: 'Remove the picture',
+    examples: ['What does the readme say about passwords?', 'Which picture shows a bird?'],
+    sending: 'Sending', queued: 'Waiting', paused: 'Paused', noWorker: 'No worker is running', working: 'Working',
+    place: (n: number) => `place ${n.toLocaleString('en')}`,
+    about: (time: string) => `about ${time}`,
+    stages: {
+      retrieving: 'Looking for passages', choosing: 'Choosing sentences', writing: 'Writing',
+      fetching: 'Fetching the picture', decoding: 'Opening the picture', looking: 'Looking at the picture',
+      reading: 'Reading the text in it', comparing: 'Comparing it with your library', describing: 'Describing it',
+    } as Record<string, string>,
+    extractive: 'Quoted from your files',
+    generated: (model: string) => `Written by ${model || 'a language model'} from these sources`,
+    nothing: 'This is not in your library',
+    sources: 'Sources', nearest: 'What came nearest', source: (n: number) => `Source ${n}`,
+    analysis: 'The picture', cancelled: 'Cancelled.',
   },
   library: {
     title: 'Library',

@@ -4,7 +4,7 @@ const number = (n: number): string => n.toLocaleString('zh-CN');
 
 export const zh: Strings = {
   language: '中文',
-  nav: { search: '搜索', library: '媒体库', status: '状态', label: '视图', skip: '跳到正文' },
+  nav: { search: '搜索', ask: '提问', library: '媒体库', status: '状态', label: '视图', skip: '跳到正文' },
   common: {
     close: '关闭', cancel: '取消', copy: '复制', copied: '已复制', retry: '重试',
     loading: '正在加载', more: '显示更多', back: '返回',
@@ -71,6 +71,27 @@ export const zh: Strings = {
     taken: '拍摄时间', modified: '修改时间', camera: '相机', gps: '位置', size: '大小', length: '时长',
     facts: '信息', moments: '片段', missing: '无法再显示这个文件',
     copyPath: '复制路径', copyGps: '复制位置', preview: '该类型没有预览',
+  },
+  ask: {
+    title: '向您的文件提问',
+    lead: '答案来自您的媒体库，并注明每一句的出处。',
+    placeholder: '租约是什么时候签的？',
+    label: '您的问题', go: '提问',
+    picture: '就一张图片提问', clearPicture: '移除图片',
+    examples: ['说明文档里怎么讲密码？', '哪张图片里有鸟？'],
+    sending: '正在提交', queued: '等待中', paused: '已暂停', noWorker: '没有工作进程在运行', working: '处理中',
+    place: (n) => `第 ${number(n)} 位`,
+    about: (time) => `约 ${time}`,
+    stages: {
+      retrieving: '正在查找段落', choosing: '正在挑选句子', writing: '正在写答案',
+      fetching: '正在获取图片', decoding: '正在打开图片', looking: '正在查看图片',
+      reading: '正在读取图中文字', comparing: '正在与媒体库比较', describing: '正在描述图片',
+    },
+    extractive: '摘自您的文件',
+    generated: (model) => `由 ${model || '语言模型'} 根据以下来源写成`,
+    nothing: '您的媒体库里没有答案',
+    sources: '来源', nearest: '最接近的内容', source: (n) => `来源 ${n}`,
+    analysis: '图片', cancelled: '已取消。',
   },
   library: {
     title: '媒体库',
