@@ -280,7 +280,8 @@ net::Response StreamEvents(const Context& context, const net::Request& request) 
           }
           if (standing->partial != *told && !standing->partial.empty()) {
             // A text that begins anew replaces what came before.
-            const bool goes_on = standing->partial.starts_with(*told);
+            // So does what a stream that was opened again begins with.
+            const bool goes_on = !told->empty() && standing->partial.starts_with(*told);
             event("text", goes_on ? Json{{"append", standing->partial.substr(told->size())}}
                                   : Json{{"replace", standing->partial}});
             *told = standing->partial;
