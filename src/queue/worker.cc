@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "queue/spool.h"
 #include "queue/task_id.h"
 
 namespace msearch::queue {
@@ -47,6 +48,12 @@ class Attempt {
     stop_.request_stop();
   }
   bool abandoned() const { return abandoned_; }
+  // Abandoned because somebody else has the task by now.
+  void Lose() {
+    lost_ = true;
+    Abandon();
+  }
+  bool lost() const { return lost_; }
 
   void Report(const Progress& progress) {
     const std::lock_guard lock(mutex_);
@@ -62,6 +69,7 @@ class Attempt {
   std::stop_source stop_;
   std::atomic<Steady::time_point> deadline_{Steady::time_point::max()};
   std::atomic<bool> abandoned_{false};
+  std::atomic<bool> lost_{false};
   std::mutex mutex_;
   std::optional<Progress> progress_;  // by mutex_
 };
@@ -80,7 +88,11 @@ std::vector<std::string> QueuesInTurn(std::vector<std::string> queues, uint64_t 
 class Runner {
  public:
   Runner(TaskQueue& queue, const WorkerOptions& options, std::stop_token stop, Milliseconds grace)
-      : queue_(queue), options_(options), stop_(std::move(stop)), grace_(grace) {}
+      : queue_(queue),
+        options_(options),
+        stop_(std::move(stop)),
+        grace_(grace),
+        spool_(options.spool_directory) {}
 
   void Run();
   void ProgressReported();
@@ -112,6 +124,7 @@ class Runner {
   const WorkerOptions& options_;
   const std::stop_token stop_;
   const Milliseconds grace_;
+  Spool spool_;  // of the caller's thread
 
   std::atomic<Steady::time_point> give_up_at_{Steady::time_point::max()};
   mutable std::mutex mutex_;
@@ -169,6 +182,9 @@ void Runner::Run() {
   request.stop = stop_;
   int failures = 0;
   uint64_t taken = 0;
+  if (const int delivered = spool_.Deliver(queue_); delivered > 0) {
+    LOG_INFO("{} results of an earlier process delivered", delivered);
+  }
   while (!stop_.stop_requested()) {
     if (!Ready()) continue;
     request.queues = QueuesInTurn(options_.queues, taken);
@@ -178,7 +194,10 @@ void Runner::Run() {
       Pause(failures);
       continue;
     }
-    if (failures > 0) LOG_INFO("queue: is back");
+    if (failures > 0) {
+      LOG_INFO("queue: is back");
+      spool_.Deliver(queue_);
+    }
     failures = 0;
     if (!leases->empty()) {
       ++taken;
@@ -286,7 +305,10 @@ void Runner::Settle(const Attempts& group, std::vector<Outcome> outcomes) {
   for (size_t i = 0; i < group.size(); ++i) {
     const Attempt& attempt = *group[i];
     Outcome& outcome = outcomes[i];
-    if (attempt.abandoned()) continue;
+    if (attempt.abandoned()) {
+      if (attempt.lost()) ++stale_count_;
+      continue;
+    }
     if (outcome.release) {
       ReleaseOne(attempt, outcome.delay);
     } else if (!outcome.status.ok()) {
@@ -302,10 +324,16 @@ void Runner::Settle(const Attempts& group, std::vector<Outcome> outcomes) {
 
 void Runner::CompleteAll(const Attempts& done, std::vector<Completion> completions) {
   if (completions.empty()) return;
-  const auto answers = Insist([&] { return queue_.Complete(completions); });
+  std::string kept;
+  const auto answers = Insist([&] {
+    auto told = queue_.Complete(completions);
+    if (!told.ok() && kept.empty()) kept = spool_.Keep(completions);
+    return told;
+  });
+  if (answers.ok()) spool_.Remove(kept);
   if (!answers.ok()) {
-    LOG_ERROR("{} tasks: done, but the queue could not be told: {}", done.size(),
-              answers.message());
+    LOG_ERROR("{} tasks: done, but the queue could not be told: {}{}", done.size(),
+              answers.message(), kept.empty() ? "" : "; they wait on disk");
     return;
   }
   for (size_t i = 0; i < done.size(); ++i) {
@@ -403,7 +431,12 @@ void Runner::ExtendAll(const Attempts& active) {
   }
   for (size_t i = 0; i < active.size(); ++i) {
     // Lost, cancelled, or ended by the other thread just now, who then doesn't mind.
-    if (!(*held)[i].held) active[i]->Abandon();
+    if ((*held)[i].held) continue;
+    if ((*held)[i].cancelled) {
+      active[i]->Abandon();
+    } else {
+      active[i]->Lose();
+    }
   }
 }
 

@@ -57,6 +57,9 @@ struct WorkerOptions {
   // second, and shows itself as "unable". For what the process lacks to do any of its tasks: a
   // model, the machine that its files come from. May be empty.
   std::function<bool()> ready;
+  // Where results wait that the queue can't be told of, so that they outlive this process and are
+  // offered again when a worker with this folder starts. Empty: they wait in memory only.
+  std::string spool_directory;
   // Called about once a second while idle, e.g. to unload a model. May be empty.
   std::function<void()> idle;
 };
