@@ -110,6 +110,7 @@ std::vector<net::Route> Api::Routes() {
   AddTaskRoutes(context, table.get());
   AddAsyncRoutes(context, table.get());
   AddSystemRoutes(context, table.get());
+  AddFeatureRoutes(context, table.get());
   AddComputeRoutes(context, table.get());
   table->push_back({.method = "GET",
                     .pattern = "/api/events",

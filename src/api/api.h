@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "catalog/catalog.h"
 #include "embedding/model_packs.h"
+#include "ingest/features.h"
 #include "ingest/library.h"
 #include "ingest/served_files.h"
 #include "net/http_server.h"
@@ -37,6 +38,13 @@ struct Context {
   std::shared_ptr<ingest::ServedFiles> served;
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<answer::Desk> desk;
+  std::shared_ptr<ingest::FeatureExtractor> features;
+  Milliseconds feature_timeout{30000};
+  Milliseconds batch_feature_timeout{60000};
+  // "embedded", "Redis at HOST:PORT": where the queue is.
+  std::function<std::string()> queue_place;
+  // What is wrong with that place, for people; empty: nothing. May be absent.
+  std::function<std::string()> queue_problem;
   // The engine to search with at this moment; nothing while no model is ready.
   std::function<std::optional<search::Engine>()> engine;
   // Pixels of a picture as the active model wants them, decoded in a codec child.

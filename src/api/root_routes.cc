@@ -36,6 +36,7 @@ Result<Json> IndexStatusJson(const Context& context) {
   json["speed_files_s"] = status.speed_files_s;
   if (status.eta_s) json["eta_s"] = *status.eta_s;
   if (!status.problem.empty()) json["problem"] = status.problem;
+  json["stale_commits"] = context.library->stale_commits();
   return json;
 }
 

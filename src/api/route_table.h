@@ -38,6 +38,7 @@ void AddMediaRoutes(const Context& context, Table* table);
 void AddTaskRoutes(const Context& context, Table* table);
 void AddAsyncRoutes(const Context& context, Table* table);
 void AddSystemRoutes(const Context& context, Table* table);
+void AddFeatureRoutes(const Context& context, Table* table);
 void AddComputeRoutes(const Context& context, Table* table);
 void AddPageRoutes(const Context& context, Table* table);
 
@@ -68,6 +69,14 @@ Result<Fd> MemoryFile(std::string_view bytes);
 // Opens a path that a client named, if it lies inside a root once links are resolved; else
 // kPermission, whether or not there is such a file.
 Result<Fd> OpenInsideRoot(const catalog::Catalog& catalog, const std::string& path);
+
+// Results that came too late: refused by the catalog since the start, and by the queue, as told by
+// the workers that are seen now.
+struct StaleResults {
+  uint64_t commits = 0;
+  uint64_t results = 0;
+};
+StaleResults CountStale(const Context& context);
 
 Json RootJson(const ingest::RootView& view);
 Json TaskJson(const queue::Task& task);

@@ -36,7 +36,12 @@ net::Response Health(const Context& context) {
   add("catalog", counts.ok() ? Result<>(Ok{}) : Result<>(counts.error()),
       counts.ok() ? std::to_string(counts->size()) + " roots" : "", true);
   auto workers = context.queue->Workers();
-  add("queue", workers.ok() ? Result<>(Ok{}) : Result<>(workers.error()), "embedded", false);
+  const std::string queue_problem = context.queue_problem ? context.queue_problem() : "";
+  add("queue",
+      !workers.ok()           ? Result<>(workers.error())
+      : queue_problem.empty() ? Result<>(Ok{})
+                              : Result<>(Code::kUnavailable, queue_problem),
+      context.queue_place ? context.queue_place() : "embedded", false);
   std::map<std::string, int> roles;
   if (workers.ok()) {
     for (const auto& worker : *workers) ++roles[worker.role];
@@ -108,10 +113,28 @@ net::Response Metrics(const Context& context) {
     gauge("msearch_index_segments", "Segments that can be found", {},
           static_cast<double>(active->index->size()));
   }
-  gauge("msearch_stale_results_refused_total", "Results of lost leases that were refused", {},
-        static_cast<double>(context.library->stale_commits()));
+  gauge("msearch_commits_total", "Commits that took effect, by what was new", {{"new", "content"}},
+        static_cast<double>(context.library->content_commits()));
+  gauge("msearch_commits_total", "Commits that took effect, by what was new", {{"new", "path"}},
+        static_cast<double>(context.library->path_commits()));
+  const StaleResults stale = CountStale(context);
+  gauge("msearch_stale_commits_total", "Results refused by the catalog: a newer lease took over",
+        {}, static_cast<double>(stale.commits));
+  gauge("msearch_stale_results_total",
+        "Results of lost leases that the queue refused, as told by the workers seen now", {},
+        static_cast<double>(stale.results));
+  if (context.queue_problem) {
+    gauge("msearch_queue_server_away", "Whether this machine works without the queue's server", {},
+          context.queue_problem().empty() ? 0 : 1);
+  }
   if (auto workers = context.queue->Workers(); workers.ok()) {
     std::map<std::string, int> roles;
+    for (const auto& worker : *workers) {
+      if (const auto share = GetDouble(worker.detail, "utilisation")) {
+        gauge("msearch_worker_utilisation", "Share of time that a worker was busy",
+              {{"worker", worker.id}, {"role", worker.role}}, *share);
+      }
+    }
     for (const auto& worker : *workers) ++roles[worker.role];
     for (const auto& [role, count] : roles) {
       gauge("msearch_workers", "Processes seen alive", {{"role", role}}, count);
@@ -150,9 +173,39 @@ Result<Json> Doctor(const Context& context) {
   queue::TaskFilter stuck;
   stuck.stuck = true;
   const int64_t count = TRY(context.queue->Count(stuck));
-  add("stuck tasks", count == 0, std::to_string(count), "msearch task list --stuck");
+  add("stuck tasks", count == 0, std::to_string(count),
+      "msearch task list --stuck, then msearch task release TASK");
+  const std::string problem = context.queue_problem ? context.queue_problem() : "";
+  add("queue", problem.empty(),
+      problem.empty() ? (context.queue_place ? context.queue_place() : "embedded") : problem,
+      "start the server; nothing is lost, and what is queued there goes on when it is back");
   std::map<std::string, int> roles;
-  for (const auto& worker : TRY(context.queue->Workers())) ++roles[worker.role];
+  const auto workers = TRY(context.queue->Workers());
+  std::set<std::string> alive;
+  for (const auto& worker : workers) {
+    ++roles[worker.role];
+    alive.insert(worker.id);
+    if (worker.state == "unable") {
+      const Json lacks = worker.detail.value("lacks", Json::object());
+      add("worker " + worker.id, false,
+          lacks.empty() ? "can't reach its controller"
+                        : "takes nothing: " + GetString(lacks, "problem").value_or("lacks a model"),
+          lacks.empty() ? "see its log" : "msearch model pull there");
+    }
+  }
+  // What is leased by workers that aren't seen any more.
+  queue::TaskFilter running;
+  running.status = queue::Status::kStarted;
+  running.limit = 1000;
+  std::map<std::string, int> lost;
+  for (const queue::Task& task : TRY(context.queue->List(running))) {
+    if (!alive.contains(task.worker)) ++lost[task.worker];
+  }
+  for (const auto& [id, tasks] : lost) {
+    add("worker " + id, false,
+        fmt::format("is not seen any more and holds {} tasks until their leases run out", tasks),
+        "nothing: others take them then");
+  }
   for (const char* role : {"monitor", "task_worker", "embedding_worker"}) {
     add(role, roles[role] > 0, std::to_string(roles[role]) + " running",
         "see the log of the supervisor");

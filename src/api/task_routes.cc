@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <map>
 
 #include "api/route_table.h"
+#include "ingest/why.h"
 
 namespace msearch::api {
 namespace {
@@ -74,12 +76,47 @@ Result<Json> OneTask(const Context& context, const net::Request& request) {
   const queue::Task task = TRY(context.queue->Get(id));
   Json json = TaskJson(task);
   json["children"] = ChildrenOf(context, task, 4);
+  const std::string why = TRY(ingest::WhyNotDone(*context.queue, task));
+  if (!why.empty()) json["why"] = why;
   json["events"] = Json::array();
   for (const queue::TaskEvent& event : TRY(context.queue->Events(id))) {
     json["events"].push_back({{"at", FormatRfc3339(event.at)},
                               {"what", event.what},
                               {"worker", event.worker},
                               {"detail", event.detail}});
+  }
+  return json;
+}
+
+// Only for a task whose worker is lost; a lease that is alive is its worker's.
+Result<Json> Release(const Context& context, const std::string& id) {
+  const queue::Task task = TRY(context.queue->Get(id));
+  if (task.status != queue::Status::kStarted) {
+    return Error{Code::kConflict, "task " + id + ": isn't leased by anybody"};
+  }
+  TRY(context.queue->Retry(id));
+  return TaskJson(TRY(context.queue->Get(id)));
+}
+
+// Each worker with what it's at.
+Result<Json> WorkersJson(const Context& context) {
+  queue::TaskFilter running;
+  running.status = queue::Status::kStarted;
+  running.limit = 1000;
+  std::map<std::string, Json> current;
+  for (const queue::Task& task : TRY(context.queue->List(running))) {
+    Json& list = current[task.worker];
+    Json item{{"task_id", task.id}, {"kind", task.kind}, {"queue", task.queue}};
+    if (task.started_at) item["started_at"] = FormatRfc3339(*task.started_at);
+    if (list.size() < 20) list.push_back(std::move(item));
+  }
+  Json json{{"workers", Json::array()}};
+  for (const auto& worker : TRY(context.queue->Workers())) {
+    Json item = WorkerJson(worker);
+    if (auto found = current.find(worker.id); found != current.end()) {
+      item["current"] = std::move(found->second);
+    }
+    json["workers"].push_back(std::move(item));
   }
   return json;
 }
@@ -106,6 +143,17 @@ Result<Json> RetryMany(const Context& context, const net::Request& request) {
 }
 
 }  // namespace
+
+StaleResults CountStale(const Context& context) {
+  StaleResults stale;
+  stale.commits = context.library->stale_commits();
+  const auto workers = context.queue->Workers();
+  if (!workers.ok()) return stale;
+  for (const queue::WorkerInfo& worker : *workers) {
+    stale.results += static_cast<uint64_t>(GetInt(worker.detail, "stale_results").value_or(0));
+  }
+  return stale;
+}
 
 void AddTaskRoutes(const Context& context, Table* table) {
   auto add = [&](const char* method, const char* pattern, const char* summary, auto handle) {
@@ -135,6 +183,10 @@ void AddTaskRoutes(const Context& context, Table* table) {
           }());
         });
   }
+  add("POST", "/api/tasks/{id}/release", "Take a task back from a worker that lost its lease",
+      [context](const net::Request& request) {
+        return Answer(Release(context, request.path_arguments[0]));
+      });
   add("POST", "/api/tasks/retry", "Queue all matching failed tasks again; dry_run only counts",
       [context](const net::Request& request) { return Answer(RetryMany(context, request)); })
       ->body = "application/json";
@@ -152,6 +204,13 @@ void AddTaskRoutes(const Context& context, Table* table) {
         }
         json["queues"].push_back(std::move(queue));
       }
+      const StaleResults stale = CountStale(context);
+      json["stale_commits"] = stale.commits;
+      json["stale_results"] = stale.results;
+      if (context.queue_place) json["place"] = context.queue_place();
+      if (context.queue_problem) {
+        if (auto problem = context.queue_problem(); !problem.empty()) json["problem"] = problem;
+      }
       return json;
     }());
   });
@@ -167,15 +226,7 @@ void AddTaskRoutes(const Context& context, Table* table) {
         });
   }
   add("GET", "/api/workers", "Processes that work, and what they're at",
-      [context](const net::Request&) {
-        return Answer([&]() -> Result<Json> {
-          Json json{{"workers", Json::array()}};
-          for (const auto& worker : TRY(context.queue->Workers())) {
-            json["workers"].push_back(WorkerJson(worker));
-          }
-          return json;
-        }());
-      });
+      [context](const net::Request&) { return Answer(WorkersJson(context)); });
 }
 
 }  // namespace msearch::api

@@ -197,6 +197,12 @@ void AddTaskCommands(CLI::App& app, Session& session) {
   OnCommand(cancel, session,
             [options](Session& s) { return ChangeTask(s, options->id, "cancel"); });
 
+  CLI::App* release =
+      task->add_subcommand("release", "Take one back from a worker that lost its lease");
+  release->add_option("TASK", options->id)->required();
+  OnCommand(release, session,
+            [options](Session& s) { return ChangeTask(s, options->id, "release"); });
+
   auto all = std::make_shared<bool>(false);
   CLI::App* retry = task->add_subcommand("retry", "Queue failed or stuck tasks again");
   retry->add_option("TASK", options->id);

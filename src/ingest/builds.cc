@@ -38,6 +38,7 @@ Result<Build> FromFile(const std::string& path) {
   build.indexed = GetInt(json, "indexed").value_or(0);
   build.pending = GetInt(json, "pending").value_or(0);
   build.failed = GetInt(json, "failed").value_or(0);
+  if (json.contains("failures") && json["failures"].is_array()) build.failures = json["failures"];
   auto time = [&](const char* key) -> UnixMs {
     const auto text = GetString(json, key);
     return text ? ParseRfc3339(*text).value_or(0) : 0;
@@ -55,7 +56,8 @@ Json Build::ToJson() const {
             {"scans", scans},       {"state", state},
             {"progress", progress}, {"files", files},
             {"indexed", indexed},   {"pending", pending},
-            {"failed", failed},     {"started_at", FormatRfc3339(started_at)}};
+            {"failed", failed},     {"started_at", FormatRfc3339(started_at)},
+            {"failures", failures}};
   if (finished_at > 0) json["finished_at"] = FormatRfc3339(finished_at);
   return json;
 }

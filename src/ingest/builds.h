@@ -25,6 +25,7 @@ struct Build {
   int64_t indexed = 0;
   int64_t pending = 0;
   int64_t failed = 0;
+  Json failures = Json::array();  // the first hundred: {"root", "path", "code", "message"}
   UnixMs started_at = 0;
   UnixMs finished_at = 0;  // 0: not yet
   Json ToJson() const;

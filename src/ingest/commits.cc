@@ -169,6 +169,7 @@ void Library::HandleCommits(std::stop_token stop) {
             {"media_id", effect.media},
             {"effect", effect.status.ok() ? "committed" : effect.status.message()}};
         if (effect.content_new) readings_.Changed(effect.media);
+        if (effect.status.ok()) ++(effect.content_new ? content_commits_ : path_commits_);
         if (effect.status.ok()) Count(pending.parcel.job.root, pending.parcel.job.path);
         for (const std::string& id : pending.parcel.Blobs()) blobs_->Remove(id);
       }

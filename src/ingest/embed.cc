@@ -27,12 +27,31 @@ struct Item {
   bool open = true;  // still to be embedded
 };
 
-Item LoadItem(const storage::BlobStore& blobs, const TaskContext& task) {
+// Another queue, or a lease that was lost, may have brought this content to its commit since the
+// task was made.
+bool IsOvertaken(const ContentKnown& known, const Parcel& parcel, const queue::Task& task) {
+  constexpr int64_t kSoonMs = 2000;
+  const bool old = SystemClock().NowMs() - task.created_at > kSoonMs || task.attempts > 0;
+  if (!known || !old || !parcel.job.model || !parcel.job.upload.empty()) return false;
+  return known(parcel.hash, parcel.job.model->key).value_or(false);
+}
+
+Item LoadItem(storage::BlobStore& blobs, const ContentKnown& known, const TaskContext& task) {
   Item item;
   item.priority = task.lease().task.priority;
   Result<> loaded = [&]() -> Result<> {
     item.parcel = TRY(Parcel::FromJson(task.lease().task.payload));
     if (!item.parcel.job.model) return Error{Code::kInvalid, "task: no model named"};
+    if (IsOvertaken(known, item.parcel, task.lease().task)) {
+      for (const std::string& id : item.parcel.Blobs()) blobs.Remove(id);
+      Parcel path_only;
+      path_only.job = item.parcel.job;
+      path_only.hash = item.parcel.hash;
+      item.open = false;
+      item.outcome.result = {{"known", true}};
+      item.outcome.follow_ups.push_back(CommitTask(path_only, item.priority));
+      return Ok{};
+    }
     const std::string document = TRY(blobs.Get(item.parcel.document));
     const media::Prepared prepared = TRY(media::Prepared::FromHead(TRY(FromCbor(document))));
     item.segments = prepared.segments;
@@ -52,6 +71,7 @@ Item LoadItem(const storage::BlobStore& blobs, const TaskContext& task) {
     return item;
   }
   item.outcome.result = {{"blobs_lost", true}};
+  if (!item.parcel.job.upload.empty()) again->parent = task.lease().task.id;
   item.outcome.follow_ups.push_back(std::move(*again));
   return item;
 }
@@ -113,6 +133,12 @@ void Deliver(storage::BlobStore& blobs, Item* item) {
   for (const std::string& id : item->parcel.pixels) blobs.Remove(id);
   item->parcel.pixels.clear();
   item->outcome.result = {{"segments", item->embeddings.size()}};
+  if (!item->parcel.job.upload.empty()) {
+    // Only the vectors were wanted; whoever did removes their blob.
+    blobs.Remove(item->parcel.document);
+    item->outcome.result["vectors"] = *vectors;
+    return;
+  }
   item->outcome.follow_ups.push_back(CommitTask(item->parcel, item->priority));
 }
 
@@ -236,11 +262,11 @@ Json ModelHolder::Describe() const {
 }
 
 queue::BatchHandler EmbedHandler(std::shared_ptr<storage::BlobStore> blobs,
-                                 std::shared_ptr<ModelHolder> model) {
-  return [blobs, model](std::span<const std::unique_ptr<TaskContext>> tasks) {
+                                 std::shared_ptr<ModelHolder> model, ContentKnown known) {
+  return [blobs, model, known](std::span<const std::unique_ptr<TaskContext>> tasks) {
     std::vector<Item> items;
     items.reserve(tasks.size());
-    for (const auto& task : tasks) items.push_back(LoadItem(*blobs, *task));
+    for (const auto& task : tasks) items.push_back(LoadItem(*blobs, known, *task));
     std::map<std::string, std::vector<Item*>> groups;
     for (Item& item : items) {
       if (item.open) groups[item.parcel.job.model->key].push_back(&item);

@@ -8,6 +8,7 @@
 
 #include "embedding/embedder.h"
 #include "ingest/pipeline.h"
+#include "ingest/prepare.h"
 #include "queue/worker.h"
 #include "storage/blob_store.h"
 
@@ -59,9 +60,10 @@ class ModelHolder {
 };
 
 // The handler for kind "embed". A task whose model isn't installed here is given back. A batch that
-// fails as a whole is tried one task at a time, so that one bad input costs only itself.
+// fails as a whole is tried one task at a time, so that one bad input costs only itself. A content
+// that is `known` by now goes to its commit without being embedded.
 queue::BatchHandler EmbedHandler(std::shared_ptr<storage::BlobStore> blobs,
-                                 std::shared_ptr<ModelHolder> model);
+                                 std::shared_ptr<ModelHolder> model, ContentKnown known = {});
 
 // The handler for kind "embed_texts".
 queue::BatchHandler EmbedTextsHandler(std::shared_ptr<storage::BlobStore> blobs,

@@ -75,18 +75,20 @@ void Library::Stop() {
 
 // A queue in another state than last time has lost tasks, or tokens of another counter: the epoch
 // rises, so that whatever still carries an old token is refused, and the reconciler does the rest.
-Result<> Library::GuardAgainstLostQueue() {
+Result<bool> Library::GuardAgainstLostQueue() {
   const std::string state = TRY(queue_->StateId());
   uint64_t epoch = TRY(catalog_->Epoch());
   const auto known = TRY(catalog_->GetSetting(std::string(kQueueState)));
-  if (!known || *known != state) {
+  const bool changed = !known || *known != state;
+  if (changed) {
     epoch = TRY(catalog_->RaiseEpoch());
     if (known)
       LOG_WARNING("the queue's state is new: the catalog's pending files are queued again");
     TRY(catalog_->SetSetting(std::string(kQueueState), state));
     readings_.Restart();
   }
-  return queue_->RaiseEpoch(epoch);
+  TRY(queue_->RaiseEpoch(epoch));
+  return changed;
 }
 
 Result<> Library::OpenFollower(const embedding::ModelInfo& model,
@@ -381,6 +383,9 @@ Result<IndexStatus> Library::Status() {
   if (active_ != nullptr && !active_->problem().empty()) status.problem = active_->problem();
   std::lock_guard problem_lock(mutex_);
   if (!problem_.empty()) status.problem = problem_;
+  if (options_.queue_problem) {
+    if (auto problem = options_.queue_problem(); !problem.empty()) status.problem = problem;
+  }
   return status;
 }
 
@@ -408,6 +413,23 @@ Result<Build> Library::BuildIndex(std::vector<std::string> names) {
   return build;
 }
 
+Result<Json> Library::FailuresOf(const std::vector<std::string>& roots) const {
+  constexpr size_t kShown = 100;
+  Json failures = Json::array();
+  for (const std::string& root : roots) {
+    int64_t total = 0;
+    for (const catalog::FailureInfo& one :
+         TRY(catalog_->Failures(root, 0, kShown - failures.size(), &total))) {
+      failures.push_back({{"root", one.root},
+                          {"path", SanitizeUtf8(one.path)},
+                          {"code", CodeName(one.error.code)},
+                          {"message", SanitizeUtf8(one.error.message)}});
+    }
+    if (failures.size() >= kShown) break;
+  }
+  return failures;
+}
+
 // Scanning ends with the scans, and with the reports that they left; what they found is pending by
 // then. Finished is what has committed and can be found: so 1.0 can't be seen before.
 Result<> Library::UpdateBuild(Build build) {
@@ -421,6 +443,7 @@ Result<> Library::UpdateBuild(Build build) {
   for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
     if (stats.name == kChangesQueue) scanning |= stats.queued + stats.started > 0;
   }
+  const int64_t failed_before = build.failed;
   build.files = build.indexed = build.pending = build.failed = 0;
   const auto counts = TRY(catalog_->CountsByRoot());
   for (const std::string& root : build.roots) {
@@ -431,6 +454,7 @@ Result<> Library::UpdateBuild(Build build) {
     build.pending += found->second.pending;
     build.failed += found->second.failed;
   }
+  if (build.failed != failed_before) build.failures = TRY(FailuresOf(build.roots));
   bool searchable = false;
   {
     std::lock_guard lock(model_mutex_);

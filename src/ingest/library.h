@@ -43,6 +43,8 @@ struct LibraryOptions {
   int scan_interval_s = 300;            // of roots that name none
   queue::Retention retention;
   Milliseconds lease_duration{15000};
+  // What is wrong with the place where tasks are kept; empty: nothing. May be absent.
+  std::function<std::string()> queue_problem;
 };
 
 struct RootView {
@@ -111,10 +113,15 @@ class Library {
   // Switches to another pack: its vectors are built beside the present ones, then take over.
   Result<ModelState> UseModel(const std::string& name);
   ModelState Models() const;
+  // The model that files are being embedded with; absent: none.
+  std::optional<TargetModel> EmbedsWith() const;
   std::optional<ActiveIndex> Active() const;
   // Results that came too late and were refused, since the start.
   uint64_t stale_commits() const { return stale_commits_ + readings_.stale(); }
   const Thumbnails& thumbnails() const { return thumbnails_; }
+  // Commits that took effect, since the start: of new contents, and of paths of known ones.
+  uint64_t content_commits() const { return content_commits_; }
+  uint64_t path_commits() const { return path_commits_; }
   // Compares index and catalog; the problems found, in words.
   Result<std::vector<std::string>> Verify();
 
@@ -124,12 +131,14 @@ class Library {
   Result<> OpenFollower(const embedding::ModelInfo& model, std::unique_ptr<IndexFollower>* out);
   void SwitchModelIfReady();
   Result<> RequestScan(const catalog::Root& root, bool full, queue::TaskId* id);
-  Result<> GuardAgainstLostQueue();
+  // Whether the queue's state is another than last time.
+  Result<bool> GuardAgainstLostQueue();
   void Reconcile(std::stop_token stop);
   Result<bool> ReconcileStep(catalog::FileId* cursor);
   void Poke();
   void UpdateBuilds();
   Result<> UpdateBuild(Build build);
+  Result<Json> FailuresOf(const std::vector<std::string>& roots) const;
 
   std::vector<queue::NewTask> MakeJobs(const std::vector<catalog::File>& files,
                                        const std::map<int64_t, catalog::Root>& roots) const;
@@ -139,7 +148,6 @@ class Library {
   Result<> ApplyScanEnded(const Json& payload);
   void Count(const std::string& root, const std::string& path);
   void PokeIndex();
-  std::optional<TargetModel> EmbedsWith() const;
 
   const std::shared_ptr<catalog::Catalog> catalog_;
   const std::shared_ptr<queue::TaskQueue> queue_;
@@ -163,6 +171,8 @@ class Library {
   std::map<std::string, std::unique_ptr<Speed>> speeds_;  // by root
 
   std::atomic<uint64_t> stale_commits_ = 0;
+  std::atomic<uint64_t> content_commits_ = 0;
+  std::atomic<uint64_t> path_commits_ = 0;
   std::vector<std::jthread> threads_;
 };
 

@@ -35,6 +35,12 @@ NewTask FileTask(std::string_view queue, std::string_view kind, const PrepareJob
   task.kind = kind;
   task.payload = std::move(payload);
   task.priority = priority;
+  if (!job.upload.empty()) {
+    // Somebody waits for it.
+    task.retry.errors_max = 2;
+    task.retry.backoff_first = Milliseconds(200);
+    return task;
+  }
   task.unique_key = FileKey(job);
   task.dead_letter = {std::string(kCommitQueue), "failed"};
   return task;
@@ -68,6 +74,7 @@ Json PrepareJob::ToJson() const {
             {"size", size}, {"modified_ns", modified_ns}, {"restarts", restarts}};
   PutPath(&json, "root_path", root_path);
   PutPath(&json, "path", path);
+  if (!upload.empty()) json["upload"] = upload;
   if (model) json["model"] = model->ToJson();
   return json;
 }
@@ -82,7 +89,9 @@ Result<PrepareJob> PrepareJob::FromJson(const Json& json) {
   job.size = static_cast<uint64_t>(GetInt(json, "size").value_or(0));
   job.modified_ns = GetInt(json, "modified_ns").value_or(0);
   job.restarts = static_cast<int>(GetInt(json, "restarts").value_or(0));
-  if (job.file == 0 || job.path.empty()) return Error{Code::kInvalid, "task: no file named"};
+  job.upload = GetString(json, "upload").value_or("");
+  if ((job.file == 0 && job.upload.empty()) || job.path.empty())
+    return Error{Code::kInvalid, "task: no file named"};
   if (json.contains("model")) job.model = TRY(TargetModel::FromJson(json["model"]));
   return job;
 }

@@ -73,6 +73,9 @@ struct PrepareJob {
   uint64_t size = 0;
   int64_t modified_ns = 0;
   int restarts = 0;  // how often blobs were lost
+  // Blob with the bytes to look at, instead of a file of the catalog: only their vectors are
+  // wanted, nothing is committed. `path` is their name then.
+  std::string upload;
   std::optional<TargetModel> model;
   std::string AbsolutePath() const { return root_path + "/" + path; }
   Json ToJson() const;

@@ -1,6 +1,9 @@
 #include "ingest/prepare.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "base/log.h"
 
@@ -24,6 +27,24 @@ media::PixelsWanted Wanted(const embedding::ImageInputSpec& spec) {
                                               : media::PixelsWanted::Fit::kPad;
   return wanted;
 }
+
+// Bytes that came as a blob.
+class UploadedFile final : public MediaFile {
+ public:
+  static Result<std::unique_ptr<MediaFile>> Make(std::string_view bytes) {
+    Fd file(memfd_create("upload", MFD_CLOEXEC));
+    if (!file.valid()) return ErrnoError("upload", errno);
+    TRY(WriteAll(file.get(), bytes));
+    return std::unique_ptr<MediaFile>(std::make_unique<UploadedFile>(std::move(file)));
+  }
+  explicit UploadedFile(Fd file) : file_(std::move(file)) {}
+  Result<Digest> Hash() override { return Sha256File(file_.get()); }
+  Result<const Fd*> Open() override { return &file_; }
+  bool Changed() const override { return false; }
+
+ private:
+  const Fd file_;
+};
 
 class Preparer {
  public:
@@ -78,7 +99,9 @@ class Preparer {
 
   Result<> Prepare(const PrepareJob& job, const queue::TaskContext& task, Outcome* outcome) {
     const queue::Priority priority = task.lease().task.priority;
-    const auto file = TRY(media_->Find(job, task.stop_token()));
+    const bool upload = !job.upload.empty();
+    const auto file = upload ? TRY(UploadedFile::Make(TRY(blobs_->Get(job.upload))))
+                             : TRY(media_->Find(job, task.stop_token()));
     const Error changing{Code::kUnavailable, job.path + ": still changing"};
     auto hash = file->Hash();
     if (!hash.ok()) return hash.error();
@@ -87,7 +110,7 @@ class Preparer {
     parcel.job = job;
     parcel.hash = *hash;
     const std::string model_key = job.model ? job.model->key : "";
-    auto known = known_(*hash, model_key);
+    auto known = upload ? Result<bool>(false) : known_(*hash, model_key);
     if (known.ok() && *known) {
       outcome->result = {{"known", true}};
       outcome->follow_ups.push_back(CommitTask(parcel, priority));
@@ -96,7 +119,7 @@ class Preparer {
 
     media::PrepareOptions wanted;
     wanted.picture_pixels_max = options_.picture_pixels_max;
-    wanted.thumbnail_side_max = options_.thumbnail_side_max;
+    wanted.thumbnail_side_max = upload ? 0 : options_.thumbnail_side_max;
     if (job.model) {
       wanted.pixels = Wanted(job.model->image);
       wanted.passage_words_max = job.model->passage_words_max;
@@ -117,8 +140,14 @@ class Preparer {
                                                  job.model->embeds_passages));
     outcome->result = {{"type", media::TypeName(prepared->type)},
                        {"segments", prepared->segments.size()}};
+    if (upload && !embeds) {
+      for (const std::string& id : parcel.Blobs()) blobs_->Remove(id);
+      return Error{Code::kUnsupported, job.path + ": the model makes no vectors of it"};
+    }
     outcome->follow_ups.push_back(embeds ? EmbedTask(parcel, priority)
                                          : CommitTask(parcel, priority));
+    // Who waits for the vectors finds the next step by this one.
+    if (upload) outcome->follow_ups.back().parent = task.lease().task.id;
     return Ok{};
   }
 

@@ -70,7 +70,13 @@ void Library::Reconcile(std::stop_token stop) {
   SteadyTime tidy_at{};
   while (!stop.stop_requested()) {
     const auto now = std::chrono::steady_clock::now();
-    Result<> done = GuardAgainstLostQueue();
+    const Result<bool> lost = GuardAgainstLostQueue();
+    if (lost.ok() && *lost) {
+      // Nothing of what was walked over is queued any more.
+      cursor = 0;
+      at_end = false;
+    }
+    Result<> done = lost.ok() ? Result<>(Ok{}) : Result<>(lost.error());
     if (done.ok()) done = queue_->Maintain(options_.retention);
     if (done.ok() && (!at_end || now - pass_at > kFullPassEvery)) {
       if (at_end) pass_at = now;

@@ -1,0 +1,80 @@
+#include "ingest/features.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+namespace msearch::ingest {
+namespace {
+
+constexpr size_t kAtOnce = 16;
+constexpr int kStepsMax = 12;  // of one input, started again after lost blobs included
+
+Milliseconds Left(SteadyTime deadline) {
+  return std::max(Milliseconds(0), std::chrono::duration_cast<Milliseconds>(
+                                       deadline - std::chrono::steady_clock::now()));
+}
+
+Error TimeIsUp() { return {Code::kTimeout, "features: not done in time"}; }
+
+}  // namespace
+
+std::vector<Result<Features>> FeatureExtractor::Extract(const std::vector<FeatureInput>& inputs,
+                                                        const TargetModel& model,
+                                                        Milliseconds timeout) {
+  const SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
+  std::vector<Result<Features>> answers(inputs.size(), TimeIsUp());
+  std::atomic<size_t> next = 0;
+  std::vector<std::jthread> threads;
+  for (size_t i = 0; i < std::min(kAtOnce, inputs.size()); ++i) {
+    threads.emplace_back([&] {
+      for (size_t at = next++; at < inputs.size() && Left(deadline) > Milliseconds(0);
+           at = next++) {
+        answers[at] = One(inputs[at], model, deadline);
+      }
+    });
+  }
+  threads.clear();
+  return answers;
+}
+
+Result<Features> FeatureExtractor::One(const FeatureInput& input, const TargetModel& model,
+                                       SteadyTime deadline) {
+  PrepareJob job;
+  job.path = input.name;
+  job.model = model;
+  job.upload = TRY(blobs_->Put(TRY(input.read())));
+  auto id = queue_->Enqueue(PrepareTask(job, queue::Priority::kHigh));
+  Result<Features> features = id.ok() ? Follow(*id, deadline) : Result<Features>(id.error());
+  blobs_->Remove(job.upload);
+  return features;
+}
+
+Result<Features> FeatureExtractor::Follow(queue::TaskId id, SteadyTime deadline) {
+  for (int step = 0; step < kStepsMax; ++step) {
+    const queue::Task task = TRY(queue_->Await(id, Left(deadline), {}));
+    if (task.status == queue::Status::kQueued || task.status == queue::Status::kStarted) {
+      (void)queue_->Cancel(id);
+      return TimeIsUp();
+    }
+    if (task.status == queue::Status::kCancelled) {
+      return Error{Code::kCancelled, "features: the task was cancelled"};
+    }
+    if (task.status == queue::Status::kFailed) {
+      return task.error.value_or(Error{Code::kInternal, "features: the task failed"});
+    }
+    if (const auto vectors = GetString(task.result.value_or(Json::object()), "vectors")) {
+      const std::string bytes = TRY(blobs_->Get(*vectors));
+      blobs_->Remove(*vectors);
+      return DecodeVectors(bytes);
+    }
+    queue::TaskFilter next;
+    next.parent = id;
+    const auto children = TRY(queue_->List(next));
+    if (children.empty()) return Error{Code::kInternal, "features: the next step is missing"};
+    id = children.front().id;
+  }
+  return Error{Code::kUnavailable, "features: intermediate data was lost again and again"};
+}
+
+}  // namespace msearch::ingest
