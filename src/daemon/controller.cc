@@ -10,9 +10,9 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "daemon/asking.h"
+#include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
-#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
 #include "media/codec.h"
@@ -123,7 +123,8 @@ std::vector<watch::RootSpec> ConfiguredRoots(const Settings& settings) {
 
 struct Controller {
   std::shared_ptr<catalog::Catalog> catalog;
-  std::shared_ptr<queue::TaskQueue> queue;
+  MachineQueue opened_queue;
+  std::shared_ptr<queue::TaskQueue> queue;  // the same
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<ingest::Library> library;
   std::shared_ptr<answer::Desk> desk;
@@ -158,15 +159,17 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
 Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   const Settings& settings = process.settings;
   controller->catalog = TRY(catalog::Catalog::OpenSqlite(process.layout.catalog));
-  controller->queue = TRY(OpenQueue(settings, process.layout));
+  controller->opened_queue = TRY(OpenMachineQueue(process, true, {}));
+  controller->queue = controller->opened_queue.queue;
   controller->blobs = TRY(storage::OpenFileBlobStore(
       process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
   auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{
       process.layout.manifests, process.layout.models, settings.Text("model.runtime")});
   auto readers = std::make_shared<ReaderChoice>(settings, packs);
-  controller->library =
-      std::make_shared<ingest::Library>(controller->catalog, controller->queue, controller->blobs,
-                                        OptionsFor(process, packs, readers));
+  ingest::LibraryOptions library_options = OptionsFor(process, packs, readers);
+  library_options.queue_problem = [queue = controller->opened_queue] { return queue.problem(); };
+  controller->library = std::make_shared<ingest::Library>(
+      controller->catalog, controller->queue, controller->blobs, std::move(library_options));
   controller->desk = TRY(answer::Desk::Open(controller->queue, DeskOptionsOf(process)));
   controller->engines = std::make_shared<Engines>(
       controller->library,
@@ -187,6 +190,13 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.served = std::make_shared<ingest::ServedFiles>(controller->catalog);
   context.blobs = controller->blobs;
   context.desk = controller->desk;
+  context.features =
+      std::make_shared<ingest::FeatureExtractor>(controller->queue, controller->blobs);
+  context.feature_timeout = Milliseconds(1000 * settings.Integer("compute.feature_timeout"));
+  context.batch_feature_timeout =
+      Milliseconds(1000 * settings.Integer("compute.batch_feature_timeout"));
+  context.queue_place = [place = QueuePlace(settings)] { return place; };
+  context.queue_problem = [queue = controller->opened_queue] { return queue.problem(); };
   context.engine = [engines = controller->engines] { return engines->Get(); };
   context.decode_picture = [pictures = controller->pictures](const Fd& file,
                                                              const std::string& name) {

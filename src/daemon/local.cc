@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "compute/controller_link.h"
 #include "daemon/commands.h"
 #include "daemon/layout.h"
 #include "daemon/stores.h"
@@ -127,6 +128,14 @@ std::vector<cli::Check> LocalChecks() {
     checks.push_back({"disk space for " + layout.data, free_mib > 1024,
                       fmt::format("{} MiB free", free_mib), "make room, or set data.directory"});
   }
+  const std::string controller = settings->Text("compute.controller");
+  if (controller.empty()) return checks;
+  auto hello = compute::ControllerLink({controller, settings->Text("server.token")}).Greet();
+  checks.push_back(
+      {"controller", hello.ok(),
+       hello.ok() ? controller + " answers, version " + GetString(*hello, "version").value_or("")
+                  : hello.message(),
+       "see compute.controller and server.token"});
   return checks;
 }
 

@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/stores.h"
 #include "queue/task_queue.h"
@@ -44,7 +45,9 @@ constexpr std::chrono::seconds kHeartbeat{2};
 struct Role {
   std::string name;
   int number = 0;
-  int rank = 0;  // stopped in the order of ranks
+  int rank = 0;          // stopped in the order of ranks
+  bool asked = false;    // to stop, because it isn't needed any more
+  bool standby = false;  // runs only while this machine works without the queue's server
   pid_t pid = -1;
   int restarts = 0;
   std::string last_exit;
@@ -69,6 +72,15 @@ class Supervisor {
     add("monitor", plan.controller ? 1 : 0, 0);
     add("task_worker", plan.compute ? plan.task_workers : 0, 0);
     add("embedding_worker", plan.compute ? plan.embedding_workers : 0, 0);
+    name_ = plan.controller ? "controller" : "compute";
+    const bool standby = plan.controller && !plan.compute && RedisOptions(settings_) &&
+                         settings_.Boolean("redis.fallback");
+    if (standby) {
+      const size_t first = roles_.size();
+      add("task_worker", plan.task_workers, 0);
+      add("embedding_worker", plan.embedding_workers, 0);
+      for (size_t i = first; i < roles_.size(); ++i) roles_[i].standby = true;
+    }
     info_ = MakeWorkerInfo("supervisor", 0);
   }
 
@@ -80,6 +92,10 @@ class Supervisor {
     }
     while (true) {
       StartDue();
+      if (name_ == "compute" && !std::exchange(ready_, true)) {
+        std::printf("ready compute\n");
+        std::fflush(stdout);
+      }
       Beat();
       Wait();
       Reap();
@@ -89,16 +105,15 @@ class Supervisor {
     if (queue_ != nullptr) (void)queue_->Forget(info_.id);
     std::error_code ignored;
     std::filesystem::remove(settings_file_, ignored);
-    std::filesystem::remove(layout_.run + "/address", ignored);
-    std::filesystem::remove(layout_.run + "/supervisor.pid", ignored);
+    if (name_ == "controller") std::filesystem::remove(layout_.run + "/address", ignored);
+    std::filesystem::remove(layout_.run + "/" + name_ + ".json", ignored);
     return exit_status_;
   }
 
  private:
   Result<> Prepare() {
     TRY(layout_.MakeFolders());
-    const bool controller = roles_.front().name == "controller";
-    auto lock = LockFile(layout_.run + (controller ? "/controller.lock" : "/compute.lock"));
+    auto lock = LockFile(layout_.run + "/" + name_ + ".lock");
     if (!lock.ok() && lock.code() == Code::kConflict) {
       return Error{Code::kConflict,
                    layout_.data + ": another msearch is running on this data folder"};
@@ -116,9 +131,6 @@ class Supervisor {
     Result<> written = WriteFileAtomically(settings_file_, DumpJson(settings_.ToJson()));
     umask(mask);
     TRY(written);
-    if (controller) {
-      TRY(WriteFileAtomically(layout_.run + "/supervisor.pid", std::to_string(getpid()) + "\n"));
-    }
 
     sigset_t signals;
     sigemptyset(&signals);
@@ -126,14 +138,26 @@ class Supervisor {
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     signal(SIGPIPE, SIG_IGN);
     signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-    queue_ = TRY(OpenQueue(settings_, layout_));
+    WriteRoles();
+    // What the supervisor shows goes into the machine's own queue: a server that hangs must not
+    // keep it from its roles. A compute server without one says it in run/compute.json alone.
+    if (!settings_.Text("compute.controller").empty()) return Ok{};
+    queue::EmbeddedOptions options;
+    options.path = layout_.queue;
+    queue_ = TRY(queue::OpenEmbeddedQueue(options));
     return Ok{};
   }
 
   void StartDue() {
     if (stopping_) return;
     const auto now = steady_clock::now();
+    const bool alone = WorksLocally(layout_);
     for (Role& role : roles_) {
+      if (role.standby && !alone) {
+        // Its leases go back, and it isn't started again until it's needed.
+        if (role.pid > 0 && !std::exchange(role.asked, true)) kill(role.pid, SIGTERM);
+        continue;
+      }
       // Workers wait until the controller has made the catalog and serves.
       if (role.name != "controller" && !ready_ && roles_.front().name == "controller") continue;
       if (role.pid < 0 && now >= role.start_after) Start(&role);
@@ -176,6 +200,7 @@ class Supervisor {
     }
     Fd write_end(pipe_ends[1]);
     role->started_at = steady_clock::now();
+    role->asked = false;
     if (pid < 0) {
       LOG_ERROR("{} {}: {}", role->name, role->number, strerror(errno));
       Fd read_end(pipe_ends[0]);
@@ -241,7 +266,7 @@ class Supervisor {
         role.last_exit = Describe(status);
         // Nothing of its group may outlive it.
         kill(-pid, SIGKILL);
-        if (stopping_) continue;
+        if (stopping_ || role.asked) continue;
         const bool hopeless = WIFEXITED(status) && WEXITSTATUS(status) == kCannotStart;
         if (hopeless && role.name == "controller" && !ready_) {
           LOG_ERROR("controller can't start; see its message above");
@@ -298,20 +323,37 @@ class Supervisor {
                         [](const Role& role) { return role.pid > 0; });
   }
 
-  void Beat() {
-    const auto now = steady_clock::now();
-    if (now < beat_at_) return;
-    beat_at_ = now + kHeartbeat;
+  Json RolesJson() const {
     Json roles = Json::array();
     for (const Role& role : roles_) {
+      if (role.standby && role.pid <= 0) continue;
       Json one{{"role", role.name},
                {"number", role.number},
                {"state", role.pid > 0 ? "running" : "restarting"},
                {"restarts", role.restarts}};
       if (role.pid > 0) one["pid"] = role.pid;
+      if (role.standby) one["standby"] = true;
       if (!role.last_exit.empty()) one["last_exit"] = role.last_exit;
       roles.push_back(std::move(one));
     }
+    return roles;
+  }
+
+  // For `msearch service`, which needs no queue to look at it.
+  void WriteRoles() const {
+    const Json json{{"pid", getpid()}, {"roles", RolesJson()}};
+    const Result<> written =
+        WriteFileAtomically(layout_.run + "/" + name_ + ".json", DumpJson(json) + "\n");
+    if (!written.ok()) LOG_WARNING("{}", written.message());
+  }
+
+  void Beat() {
+    const auto now = steady_clock::now();
+    if (now < beat_at_) return;
+    beat_at_ = now + kHeartbeat;
+    const Json roles = RolesJson();
+    WriteRoles();
+    if (queue_ == nullptr) return;
     info_.state = stopping_ ? "stopping" : "running";
     info_.detail = {{"roles", roles}};
     (void)queue_->Heartbeat(info_, Milliseconds(10000));
@@ -321,9 +363,10 @@ class Supervisor {
 
   const Settings& settings_;
   const Layout& layout_;
+  std::string name_;  // "controller" (with or without workers) or "compute"
   std::vector<Role> roles_;
   queue::WorkerInfo info_;
-  std::shared_ptr<queue::TaskQueue> queue_;
+  std::unique_ptr<queue::TaskQueue> queue_;  // null: none to show itself in
   std::string settings_file_;
   Fd lock_;
   Fd signals_;

@@ -12,9 +12,9 @@
 #include "compute/controller_link.h"
 #include "compute/fetched_media.h"
 #include "daemon/asking.h"
+#include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
-#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/embed.h"
 #include "ingest/prepare.h"
@@ -34,6 +34,13 @@ constexpr Milliseconds kGrace{8000};
 int TryAgain(const Error& error) {
   LOG_ERROR("{}", error.message);
   return error.code == Code::kCorrupt || error.code == Code::kUnsupported ? kCannotStart : 1;
+}
+
+// Beside the controller a result goes on in the embedded queue when Redis is away.
+std::string SpoolOf(const RoleProcess& process) {
+  if (process.settings.Text("compute.controller").empty()) return "";
+  return fmt::format("{}/spool/{}-{}", process.layout.data, process.arguments.role,
+                     process.arguments.number);
 }
 
 Milliseconds LeaseDuration(const RoleProcess& process) {
@@ -209,9 +216,10 @@ queue::Outcome HandleScan(watch::Monitor& monitor, const queue::TaskContext& tas
 }  // namespace
 
 int RunMonitor(const RoleProcess& process, StopSignals& signals) {
-  auto queue = OpenQueue(process.settings, process.layout);
-  if (!queue.ok()) return TryAgain(queue.error());
-  QueueReporter reporter(*queue);
+  auto opened_queue = OpenMachineQueue(process, false, signals.token());
+  if (!opened_queue.ok()) return TryAgain(opened_queue.error());
+  const auto queue = opened_queue->queue;
+  QueueReporter reporter(queue);
   watch::MonitorOptions options;
   options.database = process.layout.monitor;
   options.settle = Milliseconds(process.settings.Integer("processes.file_monitor.settle_ms"));
@@ -243,13 +251,14 @@ int RunMonitor(const RoleProcess& process, StopSignals& signals) {
     }
     return outcomes;
   };
-  queue::RunWorker(**queue, worker, signals.token(), kGrace);
+  queue::RunWorker(*queue, worker, signals.token(), kGrace);
   return 0;
 }
 
 int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
-  auto queue = OpenQueue(process.settings, process.layout);
-  if (!queue.ok()) return TryAgain(queue.error());
+  auto opened_queue = OpenMachineQueue(process, false, signals.token());
+  if (!opened_queue.ok()) return TryAgain(opened_queue.error());
+  const auto queue = opened_queue->queue;
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
@@ -266,6 +275,7 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   queue::WorkerOptions worker;
   worker.info = process.info;
   worker.queues = {std::string(ingest::kPrepareQueue)};
+  worker.spool_directory = SpoolOf(process);
   worker.batch_max = 4;
   worker.lease_duration = LeaseDuration(process);
   worker.handlers["prepare"] = ingest::ReleasedWhile(
@@ -273,8 +283,8 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
       ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options));
   worker.ready = [&] { return sources.Reachable(); };
   worker.detail = [] { return Json{{"formats", media::SupportedExtensions()}}; };
-  const std::jthread answering([&] { RunAnswerWorker(process, *queue, signals.token()); });
-  queue::RunWorker(**queue, worker, signals.token(), kGrace);
+  const std::jthread answering([&] { RunAnswerWorker(process, queue, signals.token()); });
+  queue::RunWorker(*queue, worker, signals.token(), kGrace);
   return 0;
 }
 
@@ -307,8 +317,9 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
 }  // namespace
 
 int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
-  auto queue = OpenQueue(process.settings, process.layout);
-  if (!queue.ok()) return TryAgain(queue.error());
+  auto opened_queue = OpenMachineQueue(process, false, signals.token());
+  if (!opened_queue.ok()) return TryAgain(opened_queue.error());
+  const auto queue = opened_queue->queue;
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
@@ -326,11 +337,12 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   queue::WorkerOptions worker;
   worker.info = process.info;
   worker.queues = {std::string(ingest::kEmbedQueue)};
+  worker.spool_directory = SpoolOf(process);
   worker.batch_max = static_cast<size_t>(settings.Integer("processes.embedding_worker.batch_size"));
   worker.lease_duration = LeaseDuration(process);
   const auto away = [&] { return sources.Away(); };
   worker.handlers["embed"] =
-      ingest::ReleasedWhile(away, ingest::EmbedHandler(sources.blobs, model));
+      ingest::ReleasedWhile(away, ingest::EmbedHandler(sources.blobs, model, sources.known));
   worker.handlers["embed_texts"] =
       ingest::ReleasedWhile(away, ingest::EmbedTextsHandler(sources.blobs, model));
   worker.ready = [&] { return sources.Reachable() && model->Ready(); };
@@ -346,11 +358,11 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
       MakeReaders(settings, std::make_shared<embedding::ModelPacks>(packs), load);
   std::jthread reading;
   if (!readers.empty()) {
-    reading = std::jthread([&] { RunReader(process, **queue, sources, readers, signals); });
+    reading = std::jthread([&] { RunReader(process, *queue, sources, readers, signals); });
   }
   const std::jthread analysing(
-      [&] { RunAnalysisWorker(process, *queue, model, CodecLimitsOf(process), signals.token()); });
-  queue::RunWorker(**queue, worker, signals.token(), kGrace);
+      [&] { RunAnalysisWorker(process, queue, model, CodecLimitsOf(process), signals.token()); });
+  queue::RunWorker(*queue, worker, signals.token(), kGrace);
   return 0;
 }
 

@@ -25,9 +25,7 @@ const std::string& Binary() {
   return path;
 }
 
-pid_t Spawn(const std::vector<std::string>& arguments, int out, int err) {
-  std::vector<std::string> words{Binary()};
-  words.insert(words.end(), arguments.begin(), arguments.end());
+pid_t SpawnWords(std::vector<std::string> words, int out, int err) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -36,8 +34,14 @@ pid_t Spawn(const std::vector<std::string>& arguments, int out, int err) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
-  execv(argv[0], argv.data());
+  execvp(argv[0], argv.data());
   _exit(127);
+}
+
+pid_t Spawn(const std::vector<std::string>& arguments, int out, int err) {
+  std::vector<std::string> words{Binary()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return SpawnWords(std::move(words), out, err);
 }
 
 int Reap(pid_t pid) {
@@ -64,9 +68,12 @@ CommandResult RunMsearch(const std::vector<std::string>& arguments) {
   return result;
 }
 
-Server::Server(std::vector<std::string> flags, std::string model)
-    : flags_(std::move(flags)), model_(std::move(model)) {
+Server::Server(std::vector<std::string> flags, std::string model, std::string what)
+    : flags_(std::move(flags)), model_(std::move(model)), what_(std::move(what)) {
   fs::create_directories(files());
+  for (size_t i = 0; i + 1 < flags_.size(); ++i) {
+    if (flags_[i] == "--token") token_ = flags_[i + 1];
+  }
 }
 
 Server::~Server() {
@@ -74,8 +81,8 @@ Server::~Server() {
 }
 
 bool Server::Start() {
-  std::vector<std::string> arguments{"run",    "both", "--data",  data(),
-                                     "--port", "0",    "--model", model_};
+  std::vector<std::string> arguments{"run",    what_, "--data",  data(),
+                                     "--port", "0",   "--model", model_};
   arguments.insert(arguments.end(), flags_.begin(), flags_.end());
   setenv("MSEARCH_PROCESSES_FILE_MONITOR_SETTLE_MS", "100", 1);
   // Unless a test asks for them: their packs may be there, or not.
@@ -115,12 +122,14 @@ std::string Server::log() const { return ReadFile(directory_.path() + "/log").va
 
 namespace {
 
-Server::Answer Exchange(const std::string& method, const std::string& url, std::string body) {
+Server::Answer Exchange(const std::string& method, const std::string& url, const std::string& token,
+                        std::string body) {
   net::HttpRequest request;
   request.method = method;
   request.url = url;
   request.timeout = Milliseconds(90000);
-  if (!body.empty()) request.headers = {"Content-Type: application/json"};
+  if (!token.empty()) request.headers.push_back("Authorization: Bearer " + token);
+  if (!body.empty()) request.headers.push_back("Content-Type: application/json");
   request.body = std::move(body);
   auto response = net::Fetch(request);
   Server::Answer answer;
@@ -137,13 +146,13 @@ Server::Answer Exchange(const std::string& method, const std::string& url, std::
 }  // namespace
 
 Server::Answer Server::Get(const std::string& path) const {
-  return Exchange("GET", url_ + path, "");
+  return Exchange("GET", url_ + path, token_, "");
 }
 Server::Answer Server::Post(const std::string& path, const Json& body) const {
-  return Exchange("POST", url_ + path, DumpJson(body));
+  return Exchange("POST", url_ + path, token_, DumpJson(body));
 }
 Server::Answer Server::Delete(const std::string& path) const {
-  return Exchange("DELETE", url_ + path, "");
+  return Exchange("DELETE", url_ + path, token_, "");
 }
 
 void Server::AddRoot() { Post("/api/roots", {{"path", files()}, {"name", "files"}}); }
@@ -178,6 +187,28 @@ std::vector<std::string> Server::Find(const std::string& words) const {
   }
   return paths;
 }
+
+Background::Background(std::vector<std::string> words) {
+  for (std::string& word : words) {
+    if (word == "msearch") word = Binary();
+  }
+  const Fd log(
+      open((directory_.path() + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  pid_ = SpawnWords(std::move(words), log.get(), log.get());
+}
+
+Background::~Background() {
+  if (pid_ <= 0) return;
+  kill(pid_, SIGKILL);
+  Reap(pid_);
+}
+
+int Background::Stop() {
+  kill(pid_, SIGTERM);
+  return Reap(std::exchange(pid_, -1));
+}
+
+std::string Background::log() const { return ReadFile(directory_.path() + "/log").value_or(""); }
 
 bool Eventually(const std::function<bool()>& condition, int seconds) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);

@@ -25,8 +25,10 @@ CommandResult RunMsearch(const std::vector<std::string>& arguments);
 
 class Server {
  public:
-  // Doesn't start it yet. Port 0, hardly any settling time.
-  explicit Server(std::vector<std::string> flags = {}, std::string model = "builtin");
+  // Doesn't start it yet. Port 0, hardly any settling time. A --token among the flags is sent
+  // along with every request.
+  explicit Server(std::vector<std::string> flags = {}, std::string model = "builtin",
+                  std::string what = "both");
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -66,8 +68,28 @@ class Server {
   TemporaryDirectory directory_;
   const std::vector<std::string> flags_;
   const std::string model_;
+  const std::string what_;
+  std::string token_;
   pid_t pid_ = -1;
   std::string url_;
+};
+
+// Any program in the background; killed and reaped with the object, and it dies with its parent.
+class Background {
+ public:
+  // `words`: as execvp takes them; "msearch" alone means the one that is tested.
+  explicit Background(std::vector<std::string> words);
+  ~Background();
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+  pid_t pid() const { return pid_; }
+  // Its exit status, or minus the signal, after SIGTERM.
+  int Stop();
+  std::string log() const;
+
+ private:
+  TemporaryDirectory directory_;
+  pid_t pid_ = -1;
 };
 
 // Polls until the condition holds; false after `seconds`.

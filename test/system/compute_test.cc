@@ -1,0 +1,448 @@
+// Controller and compute servers apart, and what happens when Redis or a worker dies: the real
+// program, a real redis-server, and where it is allowed machines made of namespaces.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "net/http_client.h"
+#include "support/pictures.h"
+#include "support/redis_server.h"
+#include "system/server.h"
+
+namespace msearch::test {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+void Write(const std::string& path, const std::string& bytes) {
+  fs::create_directories(fs::path(path).parent_path());
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+// Different small pictures, numbered from `first` on.
+void WritePictures(const std::string& folder, int first, int count, uint32_t side = 64) {
+  for (int i = first; i < first + count; ++i) {
+    const auto raster = Flat(side + static_cast<uint32_t>(i % 97), side,
+                             {static_cast<uint8_t>(i % 256), static_cast<uint8_t>(i / 256), 200});
+    Write(folder + "/picture-" + std::to_string(i) + ".png", Encoded(raster, "png"));
+  }
+}
+
+int64_t Count(const Server& server, const char* what) {
+  return GetInt(server.Get("/api/index/status").json, what).value_or(-1);
+}
+
+int64_t MediaTotal(const Server& server) {
+  return GetInt(server.Get("/api/media?limit=1").json, "total").value_or(-1);
+}
+
+// A figure of /metrics; -1 when it isn't there.
+double Metric(const Server& server, const std::string& name) {
+  const std::string text = server.Get("/metrics").body;
+  for (std::string_view line : Split(text, '\n')) {
+    if (!line.starts_with(name + " ")) continue;
+    return std::stod(std::string(line.substr(name.size() + 1)));
+  }
+  return -1;
+}
+
+std::string Problem(const Server& server) {
+  return GetString(server.Get("/api/index/status").json, "problem").value_or("");
+}
+
+std::string ConfigFile(const TemporaryDirectory& directory, const std::string& redis_host,
+                       int redis_port) {
+  const std::string path = directory.path() + "/config.yml";
+  Write(path, fmt::format("redis:\n  host: {}\n  port: {}\n  fallback_after_ms: 700\n"
+                          "queue:\n  lease_seconds: 3\n",
+                          redis_host, redis_port));
+  return path;
+}
+
+// Sums up over the workers of a role what they say they have done.
+int64_t DoneBy(const Server& server, const std::string& role) {
+  int64_t done = 0;
+  for (const Json& worker : server.Get("/api/workers").json.value("workers", Json::array())) {
+    if (GetString(worker, "role") == role) done += GetInt(worker, "tasks_done").value_or(0);
+  }
+  return done;
+}
+
+// --- a second machine ----------------------------------------------------------------------
+
+// A network namespace with an address of its own, joined to ours by a cable.
+class Machine {
+ public:
+  Machine() {
+    const std::string id = std::to_string(getpid() % 10000);
+    name_ = "ms" + id;
+    here_ = "10.77." + std::to_string(getpid() % 250) + ".1";
+    there_ = "10.77." + std::to_string(getpid() % 250) + ".2";
+    auto run = [](const std::string& command) {
+      return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
+    };
+    ok_ = geteuid() == 0 && run("ip netns add " + name_) &&
+          run("ip link add " + name_ + "a type veth peer name " + name_ + "b") &&
+          run("ip link set " + name_ + "b netns " + name_) &&
+          run("ip addr add " + here_ + "/24 dev " + name_ + "a") &&
+          run("ip link set " + name_ + "a up") &&
+          run("ip netns exec " + name_ + " ip addr add " + there_ + "/24 dev " + name_ + "b") &&
+          run("ip netns exec " + name_ + " ip link set " + name_ + "b up") &&
+          run("ip netns exec " + name_ + " unshare -m true");
+  }
+  ~Machine() {
+    (void)!std::system(("ip link del " + name_ + "a >/dev/null 2>&1").c_str());
+    (void)!std::system(("ip netns del " + name_ + " >/dev/null 2>&1").c_str());
+  }
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  bool ok() const { return ok_; }
+  const std::string& name() const { return name_; }
+  const std::string& here() const { return here_; }
+
+ private:
+  std::string name_;
+  std::string here_;
+  std::string there_;
+  bool ok_ = false;
+};
+
+TEST(ComputeServer, WorksOnAMachineThatSharesNoPath) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const Machine machine;
+  if (!machine.ok()) GTEST_SKIP() << "no network namespaces here (root and iproute2 are needed)";
+  const RedisServer redis({"--bind", machine.here(), "127.0.0.1", "--protected-mode", "no"});
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, machine.here(), redis.port());
+  Server server({"--config", config, "--host", machine.here(), "--token", "secret"}, "builtin",
+                "controller");
+  WritePictures(server.files(), 0, 12);
+  Write(server.files() + "/notes/pond.txt", "a frog sings in the pond");
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+
+  const std::string data = folder.path() + "/compute";
+  const std::string hidden = fs::path(server.files()).parent_path().string();
+  const Background compute({"ip",           "netns",    "exec",
+                            machine.name(), "unshare",  "-m",
+                            "sh",           "-c",       "mount -t tmpfs none \"$0\" && exec \"$@\"",
+                            hidden,         "msearch",  "run",
+                            "compute",      "--config", config,
+                            "--data",       data,       "--controller",
+                            server.url(),   "--token",  "secret",
+                            "--workers",    "1"});
+  ASSERT_TRUE(server.AwaitIdle()) << server.log() << compute.log();
+  EXPECT_EQ(Count(server, "indexed"), 13) << compute.log();
+  EXPECT_EQ(Count(server, "failed"), 0);
+  EXPECT_THAT(server.Find("frog"), testing::ElementsAre("notes/pond.txt"));
+
+  // It was another machine: it has none of the files, and no catalog.
+  const auto workers = server.Pids("task_worker");
+  ASSERT_EQ(workers.size(), 1U);
+  const std::string root = "/proc/" + std::to_string(workers[0]) + "/root";
+  EXPECT_TRUE(fs::is_empty(root + hidden));
+  EXPECT_NE(fs::read_symlink("/proc/" + std::to_string(workers[0]) + "/ns/net"),
+            fs::read_symlink("/proc/self/ns/net"));
+  EXPECT_FALSE(fs::exists(root + data + "/catalog.db"));
+
+  // What one asks for by path or by upload is worked on there, too.
+  const auto features = server.Post("/api/compute/feature_extraction",
+                                    {{"image_path", server.files() + "/picture-3.png"}});
+  ASSERT_EQ(features.status, 200) << features.body;
+  EXPECT_EQ(GetInt(features.json, "dimensions"),
+            static_cast<int64_t>(features.json["features"].size()));
+}
+
+TEST(ComputeServer, WithAWrongTokenGetsNothingAndSaysWhy) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Server server({"--config", config, "--token", "secret"}, "builtin", "controller");
+  ASSERT_TRUE(server.Start()) << server.log();
+  const Background compute({"msearch", "run", "compute", "--config", config, "--data",
+                            folder.path() + "/compute", "--controller", server.url(), "--token",
+                            "wrong", "--workers", "1"});
+  EXPECT_TRUE(Eventually([&] {
+    return compute.log().find("access token missing or wrong") != std::string::npos;
+  })) << compute.log();
+  EXPECT_TRUE(server.Pids("task_worker").empty());
+  for (const char* path :
+       {"/api/compute/files/1?version=1", "/api/compute/blobs", "/api/compute/hello"}) {
+    net::HttpRequest request;
+    request.url = server.url() + path;
+    const auto answer = net::Fetch(request);
+    ASSERT_TRUE(answer.ok()) << answer.message();
+    EXPECT_EQ(answer->status, 401) << path;
+  }
+}
+
+TEST(ComputeServer, NeedsRedisForItsTasks) {
+  const auto result = RunMsearch({"run", "compute", "--controller", "http://127.0.0.1:1"});
+  EXPECT_EQ(result.status, 2);
+  EXPECT_THAT(result.err, HasSubstr("redis.host"));
+}
+
+// --- fencing -------------------------------------------------------------------------------
+
+TEST(Fencing, AWorkerStoppedBeyondItsLeaseChangesNothingAndIsCounted) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port()), "--workers", "2"});
+  WritePictures(server.files(), 0, 30, 1500);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+
+  auto holds = [&](pid_t pid) {
+    for (const Json& worker : server.Get("/api/workers").json.value("workers", Json::array())) {
+      if (GetInt(worker, "pid") == pid && worker.contains("current")) return true;
+    }
+    return false;
+  };
+  // Stopped while it holds leases; tried again when it was just between two batches.
+  pid_t stopped = 0;
+  ASSERT_TRUE(Eventually([&] {
+    for (pid_t pid : server.Pids("task_worker")) {
+      if (!holds(pid)) continue;
+      kill(pid, SIGSTOP);
+      if (holds(pid)) {
+        stopped = pid;
+        return true;
+      }
+      kill(pid, SIGCONT);
+    }
+    return false;
+  }));
+  // The other one does it all.
+  EXPECT_TRUE(server.AwaitIdle()) << server.log();
+  EXPECT_EQ(Count(server, "indexed"), 30);
+  kill(stopped, SIGCONT);
+  EXPECT_TRUE(Eventually([&] {
+    return GetInt(server.Get("/api/queue/stats").json, "stale_results").value_or(0) > 0;
+  })) << server.log();
+  EXPECT_GT(Metric(server, "msearch_stale_results_total"), 0);
+  ASSERT_TRUE(server.AwaitIdle());
+  EXPECT_EQ(Count(server, "indexed"), 30);
+  EXPECT_EQ(MediaTotal(server), 30);
+  EXPECT_EQ(Metric(server, "msearch_commits_total{new=\"content\"}"), 30)
+      << "each took effect once";
+}
+
+// --- Redis goes away -----------------------------------------------------------------------
+
+struct Away {
+  const char* name;
+  void (*leave)(RedisServer&);
+  void (*come_back)(RedisServer&);
+};
+void PrintTo(const Away& away, std::ostream* out) { *out << away.name; }
+
+class RedisAway : public testing::TestWithParam<Away> {};
+
+TEST_P(RedisAway, InTheMiddleOfABuildLosesNothingAndRepeatsNothing) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  constexpr int kPictures = 300;
+  RedisServer redis({"--appendonly", "yes"});
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Server server({"--config", config, "--workers", "1"}, "builtin", "controller");
+  WritePictures(server.files(), 0, kPictures);
+  ASSERT_TRUE(server.Start()) << server.log();
+  const Background compute({"msearch", "run", "compute", "--config", config, "--data",
+                            folder.path() + "/compute", "--controller", server.url(), "--workers",
+                            "1"});
+  server.AddRoot();
+  const auto build = server.Post("/api/build_index", {{"dataset_names", {"files"}}}).json;
+  ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") >= 20; })) << server.log();
+  ASSERT_LT(Count(server, "indexed"), kPictures) << "it was over before Redis went";
+  GetParam().leave(redis);
+
+  // The controller's machine says so, and goes on alone.
+  ASSERT_TRUE(Eventually([&] { return Problem(server).find("is away") != std::string::npos; }))
+      << server.log();
+  EXPECT_EQ(GetString(server.Get("/health").json, "status"), "degraded");
+  ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") == kPictures; }, 120))
+      << server.Get("/api/index/status").body << server.log();
+
+  GetParam().come_back(redis);
+  ASSERT_TRUE(Eventually([&] { return Problem(server).empty(); })) << server.log();
+  ASSERT_TRUE(server.AwaitIdle());
+  EXPECT_EQ(Count(server, "indexed"), kPictures);
+  EXPECT_EQ(Count(server, "failed"), 0);
+  EXPECT_EQ(MediaTotal(server), kPictures);
+  EXPECT_EQ(Metric(server, "msearch_commits_total{new=\"content\"}"), kPictures);
+  const std::string id = GetString(build, "build_id").value_or("");
+  EXPECT_TRUE(Eventually(
+      [&] { return GetString(server.Get("/api/build_index/" + id).json, "state") == "finished"; }));
+
+  // The compute server works again, and the stand-ins are gone.
+  ASSERT_TRUE(Eventually([&] { return server.Pids("task_worker").size() == 1; })) << server.log();
+  const int64_t before = DoneBy(server, "task_worker");
+  WritePictures(server.files(), kPictures, 20);
+  EXPECT_TRUE(Eventually([&] { return Count(server, "indexed") == kPictures + 20; }))
+      << compute.log();
+  EXPECT_TRUE(Eventually([&] { return DoneBy(server, "task_worker") >= before + 20; }));
+}
+
+INSTANTIATE_TEST_SUITE_P(System, RedisAway,
+                         testing::Values(Away{"Killed", [](RedisServer& redis) { redis.Kill(); },
+                                              [](RedisServer& redis) { redis.Restart(); }},
+                                         Away{"Paused",
+                                              [](RedisServer& redis) { redis.Signal(SIGSTOP); },
+                                              [](RedisServer& redis) { redis.Signal(SIGCONT); }}),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST(RedisFlushed, InTheMiddleOfABuildTheReconcilerRestoresTheWork) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  constexpr int kPictures = 200;
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port()), "--workers", "1"});
+  WritePictures(server.files(), 0, kPictures);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") >= 10; })) << server.log();
+  ASSERT_LT(Count(server, "indexed"), kPictures);
+  EXPECT_EQ(redis.Call({"FLUSHALL"}), "OK");
+  ASSERT_TRUE(server.AwaitIdle()) << server.log();
+  EXPECT_EQ(Count(server, "indexed"), kPictures);
+  EXPECT_EQ(MediaTotal(server), kPictures);
+  EXPECT_EQ(Metric(server, "msearch_commits_total{new=\"content\"}"), kPictures);
+}
+
+TEST(RedisAbsent, AtTheStartTheControllerWorksAloneAndSaysSo) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  RedisServer redis;
+  redis.Kill();
+  const TemporaryDirectory folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port()), "--workers", "1"});
+  WritePictures(server.files(), 0, 5);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle()) << server.log();
+  EXPECT_EQ(Count(server, "indexed"), 5);
+  EXPECT_THAT(Problem(server), HasSubstr("is away"));
+  EXPECT_THAT(server.Get("/api/queue/stats").json.value("problem", ""), HasSubstr("is away"));
+  redis.Restart();
+  EXPECT_TRUE(Eventually([&] { return Problem(server).empty(); })) << server.log();
+}
+
+TEST(RedisAbsent, WithoutFallBackTheControllerDoesNotServe) {
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", FreePort());
+  setenv("MSEARCH_REDIS_FALLBACK", "false", 1);
+  const Background server({"msearch", "run", "controller", "--config", config, "--data",
+                           folder.path() + "/data", "--port", "0", "--model", "builtin"});
+  unsetenv("MSEARCH_REDIS_FALLBACK");
+  EXPECT_TRUE(Eventually([&] {
+    return server.log().find("exited with status 1") != std::string::npos;
+  })) << server.log();
+  EXPECT_EQ(server.log().find("ready http"), std::string::npos);
+}
+
+// --- features ------------------------------------------------------------------------------
+
+TEST(Features, OfPathsAndUploadsComeFromTheWorkers) {
+  Server server;
+  WritePictures(server.files(), 0, 3);
+  Write(server.files() + "/broken.png", "no picture");
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle());
+  const int64_t media = MediaTotal(server);
+
+  const std::string good = server.files() + "/picture-1.png";
+  const auto one = server.Post("/api/compute/feature_extraction", {{"image_path", good}});
+  ASSERT_EQ(one.status, 200) << one.body;
+  EXPECT_GT(GetInt(one.json, "dimensions").value_or(0), 0);
+  EXPECT_EQ(server.Post("/api/compute/feature_extraction", {{"image_path", "/etc/passwd"}}).status,
+            403);
+  fs::create_symlink("/etc/hostname", server.files() + "/link.png");
+  EXPECT_EQ(
+      server.Post("/api/compute/feature_extraction", {{"image_path", server.files() + "/link.png"}})
+          .status,
+      403);
+  EXPECT_EQ(server.Post("/api/compute/feature_extraction").status, 400);
+
+  const auto many =
+      server.Post("/api/compute/batch_feature_extraction",
+                  {{"image_paths", {good, server.files() + "/broken.png", "/etc/passwd"}}});
+  ASSERT_EQ(many.status, 200) << many.body;
+  const Json& results = many.json["results"];
+  ASSERT_EQ(results.size(), 3U);
+  EXPECT_EQ(results[0]["features"], one.json["features"]);
+  EXPECT_NE(GetString(results[1]["error"], "message").value_or(""), "");
+  EXPECT_EQ(GetString(results[2]["error"], "code"), "permission");
+  EXPECT_EQ(GetInt(many.json, "done"), 1);
+  EXPECT_EQ(GetInt(many.json, "failed"), 2);
+  EXPECT_EQ(MediaTotal(server), media) << "nothing is committed";
+  EXPECT_TRUE(Eventually([&] { return fs::is_empty(server.data() + "/blobs"); }));
+}
+
+TEST(Features, WhatIsNotDoneInTimeHasAReason) {
+  Server server;
+  WritePictures(server.files(), 0, 2);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle());
+  server.Post("/api/queue/embed/pause");
+  const auto many =
+      server.Post("/api/compute/batch_feature_extraction",
+                  {{"image_paths", {server.files() + "/picture-0.png"}}, {"timeout", 0.5}});
+  ASSERT_EQ(many.status, 200) << many.body;
+  EXPECT_EQ(GetString(many.json["results"][0]["error"], "code"), "timeout");
+
+  // Why a task waits is said in one sentence.
+  const auto rescan = server.Post("/api/roots/files/scan?full=1");
+  EXPECT_EQ(rescan.status, 202);
+  Write(server.files() + "/later.png", Encoded(Flat(70, 70, {9, 9, 9}), "png"));
+  std::string why;
+  EXPECT_TRUE(Eventually([&] {
+    const Json tasks = server.Get("/api/tasks?queue=embed&status=queued").json;
+    if (tasks.value("tasks", Json::array()).empty()) return false;
+    const std::string id = GetString(tasks["tasks"][0], "task_id").value_or("");
+    why = GetString(server.Get("/api/tasks/" + id).json, "why").value_or("");
+    return !why.empty();
+  }));
+  EXPECT_EQ(why, "queue embed is paused");
+}
+
+// --- the service ---------------------------------------------------------------------------
+
+TEST(Service, SeesAComputeServerThatRunsAlone) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  const std::vector<std::string> where{
+      "--config",           config,      "--data", folder.path() + "/data", "--controller",
+      "http://127.0.0.1:1", "--workers", "1"};
+  auto service = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), "service");
+    words.insert(words.end(), where.begin(), where.end());
+    return RunMsearch(words);
+  };
+  EXPECT_EQ(service({"status"}).status, 3);
+  const auto started = service({"start", "compute"});
+  EXPECT_EQ(started.status, 0) << started.err;
+  const auto status = service({"status", "compute"});
+  EXPECT_EQ(status.status, 0);
+  EXPECT_THAT(status.out, HasSubstr("msearch compute is running"));
+  EXPECT_THAT(status.out, HasSubstr("task_worker"));
+  EXPECT_EQ(service({"status", "controller"}).status, 3);
+  EXPECT_EQ(service({"stop", "all"}).status, 0);
+  EXPECT_EQ(service({"status"}).status, 3);
+}
+
+}  // namespace
+}  // namespace msearch::test
