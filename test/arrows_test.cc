@@ -52,6 +52,7 @@ const std::vector<std::pair<std::string, std::string>> kOwners{
     {"hiredis/", "storage"},  {"openssl/ssl.h", "storage"},
     {"jxl/", "media"},        {"libraw/", "media"},    {"libxml/", "media"},
     {"zip.h", "media"},       {"libav", "media"},      {"libsw", "media"},
+    {"chromaprint.h", "media"},
     {"prometheus/", "api"},   {"yaml-cpp/", "daemon"}, {"xxhash.h", "index"},
 };
 

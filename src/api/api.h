@@ -23,6 +23,15 @@
 
 namespace msearch::api {
 
+// A stretch of a film or sound, playable by itself.
+struct ClipFile {
+  Fd file;
+  std::string type;  // "video/mp4", "audio/mp4"
+  // Seconds in the film; begins at the key frame before what was asked for where it is a copy.
+  double start = 0;
+  double end = 0;
+};
+
 // What the routes act on. Everything in it is thread-safe and outlives the server.
 // A second look that the settings ask for: speech, text in pictures.
 struct ReaderState {
@@ -47,12 +56,19 @@ struct Context {
   std::function<std::string()> queue_problem;
   // The engine to search with at this moment; nothing while no model is ready.
   std::function<std::optional<search::Engine>()> engine;
+  // What the library's sounds are searched with.
+  std::function<search::Sounds()> sounds;
   // Pixels of a picture as the active model wants them, decoded in a codec child.
   std::function<Result<std::string>(const Fd& file, const std::string& name)> decode_picture;
   // A small JPEG of a picture, page or frame, made in a codec child.
   std::function<Result<std::string>(const Fd& file, const std::string& name,
                                     std::optional<double> time)>
       make_thumbnail;
+  // What a sound, or the sound of a film, is recognised by; heard in a codec child.
+  std::function<Result<search::SoundQuery>(const Fd& file, const std::string& name)> decode_sound;
+  // A stretch of a film or sound that can be played by itself; cut in a codec child.
+  std::function<Result<ClipFile>(const Fd& file, const std::string& name, double start, double end)>
+      cut;
   std::function<Result<std::vector<embedding::PackStatus>>()> models;
   std::function<std::vector<ReaderState>()> readers;  // may be empty
   std::string web_directory;  // built page; empty or absent: only the API

@@ -1,8 +1,11 @@
 #include <fcntl.h>
 
+#include <cmath>
+#include <cstdlib>
 #include <map>
 
 #include "api/route_table.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "net/http_client.h"
 
@@ -46,6 +49,9 @@ Result<Json> ManyMedia(const Context& context, const net::Request& request) {
   json["total"] = total;
   return json;
 }
+
+// As media::kClipSecondsMax, which this folder doesn't know.
+constexpr double kClipSecondsMax = 300;
 
 // The first of the media's paths that can be opened.
 Result<Fd> OpenContent(const Context& context, const catalog::Media& media) {
@@ -122,6 +128,35 @@ net::Response Thumbnail(const Context& context, const net::Request& request) {
   return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());
 }
 
+net::Response Clip(const Context& context, const net::Request& request) {
+  auto made = [&]() -> Result<net::Response> {
+    const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
+    const auto number = [&](const char* name, double fallback) {
+      const std::string text = request.Query(name).value_or("");
+      char* end = nullptr;
+      const double value = std::strtod(text.c_str(), &end);
+      return text.empty() ? fallback : *end == 0 && std::isfinite(value) ? value : -1;
+    };
+    const double start = number("start", 0);
+    const double end = number("end", start + 10);
+    if (start < 0 || end <= start) {
+      return Error{Code::kInvalid, "clip: start and end are seconds, the end after the start"};
+    }
+    if (end - start > kClipSecondsMax) {
+      return Error{Code::kInvalid, fmt::format("clip: longer than {} seconds", kClipSecondsMax)};
+    }
+    const Fd file = TRY(OpenContent(context, media));
+    ClipFile clip = TRY(context.cut(file, SanitizeUtf8(media.paths.front().path), start, end));
+    net::Response response =
+        FileResponse(std::move(clip.file), clip.type,
+                     fmt::format("{}-c{:.3f}-{:.3f}", media.content.hash.hex(), start, end));
+    response.headers.emplace("X-Clip-Start", fmt::format("{:.3f}", clip.start));
+    response.headers.emplace("X-Clip-End", fmt::format("{:.3f}", clip.end));
+    return response;
+  }();
+  return made.ok() ? std::move(*made) : ErrorResponse(made.error());
+}
+
 net::Response Strip(const Context& context, const net::Request& request) {
   auto opened = [&]() -> Result<net::Response> {
     const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
@@ -167,6 +202,14 @@ void AddMediaRoutes(const Context& context, Table* table) {
        .pattern = "/api/media/{id}/thumbnail",
        .summary = "A small JPEG of it",
        .handle = [context](const net::Request& request) { return Thumbnail(context, request); }});
+  table->push_back(
+      {.method = "GET",
+       .pattern = "/api/media/{id}/clip",
+       .summary = "A stretch of a film or sound as MP4. It begins at the key frame before `start` "
+                  "where it can be copied; X-Clip-Start and X-Clip-End say where it is",
+       .query = {{"start", "number", "seconds"},
+                 {"end", "number", "seconds; ten later if it isn't given, at most 300 later"}},
+       .handle = [context](const net::Request& request) { return Clip(context, request); }});
   table->push_back(
       {.method = "GET",
        .pattern = "/api/media/{id}/filmstrip",

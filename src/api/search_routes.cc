@@ -1,5 +1,7 @@
 #include <fcntl.h>
 
+#include <cmath>
+
 #include "api/route_table.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -7,33 +9,54 @@
 namespace msearch::api {
 namespace {
 
-Result<> PictureFromJson(const Context& context, const Json& image, search::Query* query) {
-  TRY(OnlyKeys(image, {"media_id", "path", "base64"}, "image"));
-  if (image.size() != 1) {
-    return Error{Code::kInvalid, "image: exactly one of media_id, path and base64 is expected"};
+// What a query shows or plays: a media file of the library, or an opened file.
+struct Example {
+  std::optional<catalog::MediaId> media;
+  Fd file;
+  std::string name;
+};
+
+Result<Example> ExampleFromJson(const Context& context, const Json& json, const std::string& key) {
+  TRY(OnlyKeys(json, {"media_id", "path", "base64"}, key));
+  if (json.size() != 1) {
+    return Error{Code::kInvalid, key + ": exactly one of media_id, path and base64 is expected"};
   }
-  if (image.contains("media_id")) {
-    const Json& id = image["media_id"];
+  Example example;
+  example.name = key;
+  if (json.contains("media_id")) {
+    const Json& id = json["media_id"];
     if (id.is_number_integer()) {
-      query->like = id.get<int64_t>();
+      example.media = id.get<int64_t>();
     } else if (id.is_string()) {
-      query->like = std::strtoll(id.get<std::string>().c_str(), nullptr, 10);
+      example.media = std::strtoll(id.get<std::string>().c_str(), nullptr, 10);
     } else {
-      return Error{Code::kInvalid, "image.media_id: not an id"};
+      return Error{Code::kInvalid, key + ".media_id: not an id"};
     }
-    TRY(context.catalog->GetMedia(*query->like));
-    return Ok{};
+    TRY(context.catalog->GetMedia(*example.media));
+    return example;
   }
-  if (const auto path = GetString(image, "path")) {
-    const Fd file = TRY(OpenInsideRoot(*context.catalog, *path));
-    query->picture = TRY(context.decode_picture(file, *path));
-    return Ok{};
+  if (const auto path = GetString(json, "path")) {
+    example.file = TRY(OpenInsideRoot(*context.catalog, *path));
+    example.name = *path;
+    return example;
   }
-  const auto text = GetString(image, "base64");
-  if (!text) return Error{Code::kInvalid, "image: texts are expected"};
+  const auto text = GetString(json, "base64");
+  if (!text) return Error{Code::kInvalid, key + ": texts are expected"};
   const auto bytes = Base64Decode(*text);
-  if (!bytes) return Error{Code::kInvalid, "image.base64: not base64"};
-  query->picture = TRY(context.decode_picture(TRY(MemoryFile(*bytes)), "image"));
+  if (!bytes) return Error{Code::kInvalid, key + ".base64: not base64"};
+  example.file = TRY(MemoryFile(*bytes));
+  return example;
+}
+
+Result<> TakeExample(const Context& context, const std::string& key, const Example& example,
+                     search::Query* query) {
+  if (example.media) {
+    query->like = example.media;
+  } else if (key == "image") {
+    query->picture = TRY(context.decode_picture(example.file, example.name));
+  } else {
+    query->sound = TRY(context.decode_sound(example.file, example.name));
+  }
   return Ok{};
 }
 
@@ -44,7 +67,6 @@ Result<> Unsupported(bool present, const std::string& what) {
 
 Result<> QueryFromJson(const Context& context, const Json& json, search::Query* query) {
   TRY(OnlyKeys(json, {"query", "image", "audio", "video", "filters", "limit", "offset"}, "search"));
-  TRY(Unsupported(json.contains("audio") && !json["audio"].is_null(), "audio"));
   TRY(Unsupported(json.contains("video") && !json["video"].is_null(), "video"));
   auto number = [&](const char* key, size_t* out) -> Result<> {
     if (!json.contains(key)) return Ok{};
@@ -62,18 +84,19 @@ Result<> QueryFromJson(const Context& context, const Json& json, search::Query* 
   if (json.contains("filters") && !json["filters"].is_null()) {
     query->filters = TRY(FiltersFromJson(json["filters"]));
   }
-  if (json.contains("image") && !json["image"].is_null()) {
-    TRY(PictureFromJson(context, json["image"], query));
+  for (const char* key : {"image", "audio"}) {
+    if (!json.contains(key) || json[key].is_null()) continue;
+    TRY(TakeExample(context, key, TRY(ExampleFromJson(context, json[key], key)), query));
   }
   return Ok{};
 }
 
 Result<> QueryFromForm(const Context& context, const net::Request& request, search::Query* query) {
   Json json = Json::object();
-  const net::FormField* picture = nullptr;
+  std::vector<const net::FormField*> examples;
   for (const net::FormField& field : request.form) {
-    if (field.name == "image") {
-      picture = &field;
+    if (field.name == "image" || field.name == "audio") {
+      examples.push_back(&field);
     } else if (field.name == "filters" || field.name == "limit" || field.name == "offset") {
       json[field.name] = TRY(ParseJson(field.value));
     } else {
@@ -81,12 +104,38 @@ Result<> QueryFromForm(const Context& context, const net::Request& request, sear
     }
   }
   TRY(QueryFromJson(context, json, query));
-  if (picture == nullptr) return Ok{};
-  const Fd file = picture->spooled_path.empty() ? TRY(MemoryFile(picture->value))
-                                                : TRY(OpenFile(picture->spooled_path, O_RDONLY));
-  const std::string name = picture->file_name.empty() ? "image" : picture->file_name;
-  query->picture = TRY(context.decode_picture(file, name));
+  for (const net::FormField* field : examples) {
+    Example example;
+    example.file = field->spooled_path.empty() ? TRY(MemoryFile(field->value))
+                                               : TRY(OpenFile(field->spooled_path, O_RDONLY));
+    example.name = field->file_name.empty() ? field->name : field->file_name;
+    TRY(TakeExample(context, field->name, example, query));
+  }
   return Ok{};
+}
+
+// The frame of a film's strip that is nearest to the middle of the moment.
+Json FrameOf(const catalog::SegmentInfo& segment) {
+  if (!segment.start_time || !segment.attributes.contains("strip")) return nullptr;
+  const Json& strip = segment.attributes["strip"];
+  const Json times = strip.value("times", Json::array());
+  const int64_t columns = GetInt(strip, "columns").value_or(0);
+  if (times.empty() || columns < 1) return nullptr;
+  const double middle = (*segment.start_time + segment.end_time.value_or(*segment.start_time)) / 2;
+  size_t nearest = 0;
+  double best = INFINITY;
+  for (size_t i = 0; i < times.size(); ++i) {
+    const double distance = times[i].is_number() ? std::abs(times[i].get<double>() - middle) : best;
+    if (distance >= best) continue;
+    best = distance;
+    nearest = i;
+  }
+  const auto count = static_cast<int64_t>(times.size());
+  return {{"picture", StripUrl(segment.media, segment.hash)},
+          {"tile", strip["tile"]},
+          {"columns", std::min(columns, count)},
+          {"rows", (count + columns - 1) / columns},
+          {"index", nearest}};
 }
 
 Json HitJson(const search::Hit& hit) {
@@ -118,6 +167,7 @@ Json HitJson(const search::Hit& hit) {
     json["box"] = BoxJson(Around(hit.boxes));
     json["boxes"] = BoxesJson(hit.boxes);
   }
+  if (Json frame = FrameOf(segment); !frame.is_null()) json["frame"] = std::move(frame);
   const std::string thumbnail =
       ThumbnailUrl(segment.media, segment.type, segment.hash, segment.attributes);
   json["thumbnail"] = thumbnail.empty() ? Json() : Json(thumbnail);
@@ -142,7 +192,8 @@ Result<Json> RunSearch(const Context& context, const net::Request& request) {
   }
   if (!IsUtf8(query.words)) return Error{Code::kInvalid, "query: not UTF-8"};
   query.words = Trim(query.words);
-  const search::Answer answer = TRY(search::Search(*context.catalog, context.engine(), query));
+  const search::Answer answer =
+      TRY(search::Search(*context.catalog, context.engine(), context.sounds(), query));
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
   Json json{{"hits", Json::array()},
             {"total", answer.total},
@@ -181,7 +232,7 @@ void AddSearchRoutes(const Context& context, Table* table) {
                     .handle = handle});
   table->push_back({.method = "POST",
                     .pattern = "/api/search",
-                    .summary = "Search by words, by picture, or both",
+                    .summary = "Search by words, by picture, by sound, or by several",
                     .body = "application/json",
                     .answer = "hits, total, nothing_fits, took_ms",
                     .body_bytes_max = context.upload_bytes_max,

@@ -11,6 +11,7 @@ namespace {
 struct SearchOptions {
   std::vector<std::string> words;
   std::string image;
+  std::string audio;
   int64_t limit = 20;
   int64_t offset = 0;
   std::vector<std::string> roots;
@@ -36,20 +37,24 @@ Json FiltersOf(const SearchOptions& options) {
 
 Result<Json> Ask(const Session& session, const SearchOptions& options) {
   const std::string words = Join(options.words, " ");
-  if (options.image.empty()) {
+  if (options.image.empty() && options.audio.empty()) {
     return session.client().Post("/api/search", {{"query", words},
                                                  {"limit", options.limit},
                                                  {"offset", options.offset},
                                                  {"filters", FiltersOf(options)}});
   }
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(options.image, error)) {
-    return Error{Code::kNotFound, options.image + ": no such file"};
-  }
   std::vector<net::FormPart> form{{.name = "limit", .value = std::to_string(options.limit)},
                                   {.name = "offset", .value = std::to_string(options.offset)},
-                                  {.name = "filters", .value = DumpJson(FiltersOf(options))},
-                                  {.name = "image", .file_path = options.image}};
+                                  {.name = "filters", .value = DumpJson(FiltersOf(options))}};
+  for (const auto& [name, path] :
+       {std::pair{"image", options.image}, std::pair{"audio", options.audio}}) {
+    if (path.empty()) continue;
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) {
+      return Error{Code::kNotFound, path + ": no such file"};
+    }
+    form.push_back({.name = name, .file_path = path});
+  }
   if (!words.empty()) form.push_back({.name = "query", .value = words});
   return session.client().PostForm("/api/search", std::move(form));
 }
@@ -110,8 +115,8 @@ void PrintSummary(Session& session, const Json& answer) {
 }
 
 Result<int> RunSearch(Session& session, const SearchOptions& options) {
-  if (options.words.empty() && options.image.empty()) {
-    return Error{Code::kInvalid, "search: words or --image is expected"};
+  if (options.words.empty() && options.image.empty() && options.audio.empty()) {
+    return Error{Code::kInvalid, "search: words, --image or --audio is expected"};
   }
   const Json answer = TRY(Ask(session, options));
   if (session.json) {
@@ -127,9 +132,11 @@ Result<int> RunSearch(Session& session, const SearchOptions& options) {
 
 void AddSearchCommand(CLI::App& app, Session& session) {
   auto options = std::make_shared<SearchOptions>();
-  CLI::App* search = app.add_subcommand("search", "Find by words, by picture, or by both");
+  CLI::App* search = app.add_subcommand("search", "Find by words, by picture or by sound");
   search->add_option("WORDS", options->words, "What to look for");
   search->add_option("--image", options->image, "A picture to find similar ones of")
+      ->type_name("FILE");
+  search->add_option("--audio", options->audio, "A sound, or a film, to find again or its like")
       ->type_name("FILE");
   search->add_option("--limit", options->limit, "Media files to show")
       ->check(CLI::Range(1, 1000))

@@ -1,6 +1,7 @@
 // The controller: REST API, catalog, index, reconciler. Never opens media and never loads a model
 // itself: a codec child and an embedding child do that for queries.
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
 #include "media/codec.h"
+#include "media/sound_print.h"
 #include "net/http_server.h"
 #include "storage/blob_store.h"
 
@@ -60,8 +62,10 @@ class Engines {
 };
 
 constexpr uint32_t kThumbnailSide = 320;
+constexpr uint32_t kSoundSeconds = 20;
 
-// What the controller has to decode for a request: query pictures, thumbnails that were deleted.
+// What the controller has to decode for a request: query pictures and sounds, thumbnails that were
+// deleted.
 class QueryPictures {
  public:
   QueryPictures(std::shared_ptr<ingest::Library> library, media::CodecLimits limits,
@@ -99,6 +103,19 @@ class QueryPictures {
     return media::JpegOf(TRY(codec_.ViewOf(file, name, wanted)));
   }
 
+  Result<search::SoundQuery> Hear(const Fd& file, const std::string& name) {
+    media::PrepareOptions options;
+    options.thumbnail_side_max = 0;
+    options.shots_max = 0;
+    options.seconds_max = kSoundSeconds;
+    std::lock_guard lock(mutex_);
+    const media::Prepared prepared = TRY(codec_.Prepare(file, name, options));
+    if (prepared.sound.empty()) return Error{Code::kUnsupported, name + ": has no sound"};
+    media::SoundPrint print = TRY(media::SoundPrint::Decode(prepared.sound));
+    return search::SoundQuery{std::move(print.fingerprint), media::SoundPrint::kItemSeconds,
+                              std::move(print.windows)};
+  }
+
  private:
   const std::shared_ptr<ingest::Library> library_;
   std::mutex mutex_;
@@ -121,6 +138,35 @@ std::vector<watch::RootSpec> ConfiguredRoots(const Settings& settings) {
   return specs;
 }
 
+// Cuts clips, one at a time, in a child of its own: queries don't wait for them.
+class Clips {
+ public:
+  Clips(media::CodecLimits limits, uint64_t pixels_max)
+      : codec_({"role", "codec"}, limits), pixels_max_(pixels_max) {}
+
+  Result<api::ClipFile> Cut(const Fd& file, const std::string& name, double start, double end) {
+    media::ClipWanted wanted;
+    wanted.start = start;
+    wanted.end = end;
+    wanted.picture_pixels_max = pixels_max_;
+    std::lock_guard lock(mutex_);
+    const media::Clip clip = TRY(codec_.ClipOf(file, name, wanted));
+    api::ClipFile out;
+    out.file = Fd(memfd_create("clip", MFD_CLOEXEC));
+    if (!out.file.valid()) return ErrnoError("clip", errno);
+    TRY(WriteAll(out.file.get(), clip.bytes));
+    out.type = clip.mime;
+    out.start = clip.start;
+    out.end = clip.end;
+    return out;
+  }
+
+ private:
+  std::mutex mutex_;
+  media::Codec codec_;
+  const uint64_t pixels_max_;
+};
+
 struct Controller {
   std::shared_ptr<catalog::Catalog> catalog;
   MachineQueue opened_queue;
@@ -130,6 +176,7 @@ struct Controller {
   std::shared_ptr<answer::Desk> desk;
   std::shared_ptr<Engines> engines;
   std::shared_ptr<QueryPictures> pictures;
+  std::shared_ptr<Clips> clips;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<net::HttpServer> server;
 };
@@ -206,6 +253,21 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
                                                              const std::string& name,
                                                              std::optional<double> time) {
     return pictures->Thumbnail(file, name, time);
+  };
+  context.sounds = [library = controller->library] {
+    const ingest::ActiveSounds active = library->Sounds();
+    return search::Sounds{active.alike, active.recordings};
+  };
+  context.decode_sound = [pictures = controller->pictures](const Fd& file,
+                                                           const std::string& name) {
+    return pictures->Hear(file, name);
+  };
+  limits.timeout_ms = 60000;
+  controller->clips = std::make_shared<Clips>(
+      limits, static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max")));
+  context.cut = [clips = controller->clips](const Fd& file, const std::string& name, double start,
+                                            double end) {
+    return clips->Cut(file, name, start, end);
   };
   context.models = [packs] { return packs->List(); };
   context.readers = [readers] { return readers->States(); };

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "ingest/embed.h"
 #include "ingest/library.h"
+#include "ingest/sound_spaces.h"
 #include "queue/worker.h"
 
 // What the controller does with reports and finished work. Every effect is idempotent, because a
@@ -124,6 +125,10 @@ void Library::HandleCommits(std::stop_token stop) {
         TRY(thumbnails_.StoreStrip(parcel.hash, TRY(blobs_->Get(parcel.strip))));
       }
       pending.commit.content = ContentOf(parcel, prepared, embeddings);
+      if (!parcel.sound.empty()) {
+        AddSoundPrint(TRY(media::SoundPrint::Decode(TRY(blobs_->Get(parcel.sound)))),
+                      &*pending.commit.content);
+      }
       return Ok{};
     }();
     pending.open = loaded.ok();
@@ -229,6 +234,8 @@ void Library::PokeIndex() {
   std::lock_guard lock(model_mutex_);
   if (active_ != nullptr) active_->Poke();
   if (target_ != nullptr) target_->Poke();
+  if (sounds_ != nullptr) sounds_->Poke();
+  if (fingerprints_ != nullptr) fingerprints_->Poke();
 }
 
 Result<> Library::ApplyChanges(const Json& payload) {

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "ingest/sound_spaces.h"
 
 namespace msearch::ingest {
 namespace {
@@ -53,6 +54,7 @@ Result<> Library::Start() {
   builds_.Load();
   TRY(GuardAgainstLostQueue());
   TRY(ChooseModel(TRY(catalog_->GetSetting("model.chosen")).value_or(options_.model)));
+  TRY(OpenSounds());
   for (const catalog::Root& root : TRY(catalog_->Roots())) {
     queue::NewTask task = ScanTask(SpecOf(root), false);
     task.unique_key = "scan-at-start:" + root.name;
@@ -71,6 +73,30 @@ void Library::Stop() {
   std::lock_guard lock(model_mutex_);
   active_.reset();
   target_.reset();
+  sounds_.reset();
+  fingerprints_.reset();
+}
+
+Result<> Library::OpenSounds() {
+  std::unique_ptr<IndexFollower> follower;
+  TRY(OpenFollower(SoundModel(), &follower));
+  std::lock_guard lock(model_mutex_);
+  sounds_ = std::move(follower);
+  fingerprints_ = std::make_shared<FingerprintFollower>(catalog_.get());
+  return Ok{};
+}
+
+bool Library::Searchable() const {
+  return active_ != nullptr && active_->CaughtUp() && sounds_ != nullptr && sounds_->CaughtUp() &&
+         fingerprints_ != nullptr && fingerprints_->CaughtUp();
+}
+
+ActiveSounds Library::Sounds() const {
+  std::lock_guard lock(model_mutex_);
+  ActiveSounds sounds;
+  if (sounds_ != nullptr) sounds.alike = sounds_->index();
+  if (fingerprints_ != nullptr) sounds.recordings = fingerprints_->index();
+  return sounds;
 }
 
 // A queue in another state than last time has lost tasks, or tokens of another counter: the epoch
@@ -188,7 +214,8 @@ void Library::SwitchModelIfReady() {
   // Searches under way keep the old index mapped until they end.
   std::error_code ignored;
   std::filesystem::remove(old_path, ignored);
-  auto dropped = catalog_->DropOtherModels(std::array{model.key});
+  auto dropped = catalog_->DropOtherModels(
+      std::array{model.key, std::string(kSoundSpace), std::string(kFingerprintSpace)});
   if (!dropped.ok()) LOG_WARNING("old embeddings: {}", dropped.message());
 }
 
@@ -377,7 +404,7 @@ Result<IndexStatus> Library::Status() {
   }
   read = read && TRY(catalog_->Revision()) == revision;
   std::lock_guard lock(model_mutex_);
-  const bool searchable = active_ != nullptr && active_->CaughtUp();
+  const bool searchable = Searchable();
   status.idle =
       waiting == 0 && status.scans_pending == 0 && read && searchable && target_ == nullptr;
   if (active_ != nullptr && !active_->problem().empty()) status.problem = active_->problem();
@@ -458,7 +485,7 @@ Result<> Library::UpdateBuild(Build build) {
   bool searchable = false;
   {
     std::lock_guard lock(model_mutex_);
-    searchable = active_ != nullptr && active_->CaughtUp();
+    searchable = Searchable();
   }
   const bool done = !scanning && build.pending == 0 && searchable;
   const double part = build.files == 0 ? 0

@@ -17,6 +17,7 @@
 #include "catalog/catalog.h"
 #include "embedding/embedder.h"
 #include "ingest/builds.h"
+#include "ingest/fingerprint_follower.h"
 #include "ingest/index_follower.h"
 #include "ingest/pipeline.h"
 #include "ingest/readings.h"
@@ -83,6 +84,12 @@ struct ActiveIndex {
   std::shared_ptr<index::VectorIndex> index;
 };
 
+// What sounds are searched with, whatever the model.
+struct ActiveSounds {
+  std::shared_ptr<const index::VectorIndex> alike;
+  std::shared_ptr<const index::FingerprintIndex> recordings;
+};
+
 // Thread-safe.
 class Library {
  public:
@@ -116,6 +123,7 @@ class Library {
   // The model that files are being embedded with; absent: none.
   std::optional<TargetModel> EmbedsWith() const;
   std::optional<ActiveIndex> Active() const;
+  ActiveSounds Sounds() const;
   // Results that came too late and were refused, since the start.
   uint64_t stale_commits() const { return stale_commits_ + readings_.stale(); }
   const Thumbnails& thumbnails() const { return thumbnails_; }
@@ -130,6 +138,8 @@ class Library {
   Result<> ChooseModel(const std::string& name);
   Result<> OpenFollower(const embedding::ModelInfo& model, std::unique_ptr<IndexFollower>* out);
   void SwitchModelIfReady();
+  Result<> OpenSounds();
+  bool Searchable() const;  // under model_mutex_
   Result<> RequestScan(const catalog::Root& root, bool full, queue::TaskId* id);
   // Whether the queue's state is another than last time.
   Result<bool> GuardAgainstLostQueue();
@@ -161,6 +171,8 @@ class Library {
   mutable std::mutex model_mutex_;
   std::shared_ptr<IndexFollower> active_;
   std::shared_ptr<IndexFollower> target_;  // null when the active one is the target
+  std::shared_ptr<IndexFollower> sounds_;
+  std::shared_ptr<FingerprintFollower> fingerprints_;
   std::string model_problem_;
   std::optional<TargetModel> embed_with_;
 

@@ -101,6 +101,7 @@ Json Parcel::ToJson() const {
   if (!document.empty()) json["document"] = document;
   if (!thumbnail.empty()) json["thumbnail"] = thumbnail;
   if (!strip.empty()) json["strip"] = strip;
+  if (!sound.empty()) json["sound"] = sound;
   if (!pixels.empty()) json["pixels"] = pixels;
   if (!vectors.empty()) json["vectors"] = vectors;
   return json;
@@ -116,6 +117,7 @@ Result<Parcel> Parcel::FromJson(const Json& json) {
   parcel.document = GetString(json, "document").value_or("");
   parcel.thumbnail = GetString(json, "thumbnail").value_or("");
   parcel.strip = GetString(json, "strip").value_or("");
+  parcel.sound = GetString(json, "sound").value_or("");
   parcel.vectors = GetString(json, "vectors").value_or("");
   if (json.contains("pixels")) {
     for (const Json& id : json["pixels"]) {
@@ -128,7 +130,7 @@ Result<Parcel> Parcel::FromJson(const Json& json) {
 
 std::vector<std::string> Parcel::Blobs() const {
   std::vector<std::string> ids = pixels;
-  for (const std::string& id : {document, thumbnail, strip, vectors}) {
+  for (const std::string& id : {document, thumbnail, strip, sound, vectors}) {
     if (!id.empty()) ids.push_back(id);
   }
   return ids;

@@ -89,6 +89,7 @@ struct Parcel {
   std::string document;             // blob: media::Prepared::Head as CBOR; empty: content was known
   std::string thumbnail;            // blob; empty: none
   std::string strip;                // blob: media::Prepared::strip; empty: none
+  std::string sound;                // blob: media::Prepared::sound; empty: none
   std::vector<std::string> pixels;  // blobs, as Prepared::pixels
   std::string vectors;              // blob: see EncodeVectors; empty: not embedded
   Json ToJson() const;

@@ -155,6 +155,7 @@ class Preparer {
     parcel->document = TRY(blobs_->Put(ToCbor(prepared.Head())));
     if (!prepared.thumbnail.empty()) parcel->thumbnail = TRY(blobs_->Put(prepared.thumbnail));
     if (!prepared.strip.empty()) parcel->strip = TRY(blobs_->Put(prepared.strip));
+    if (!prepared.sound.empty()) parcel->sound = TRY(blobs_->Put(prepared.sound));
     for (const std::string& pixels : prepared.pixels) {
       parcel->pixels.push_back(TRY(blobs_->Put(pixels)));
     }

@@ -148,6 +148,11 @@ Result<std::vector<float>> Codec::SamplesOf(const Fd& file, const std::string& n
       file, name, wanted, [&](const Frame& answer) { return SamplesFromFrame(answer, wanted); });
 }
 
+Result<Clip> Codec::ClipOf(const Fd& file, const std::string& name, const ClipWanted& wanted) {
+  return impl_->Ask<Clip>(file, name, wanted,
+                          [&](Frame answer) { return ClipFromFrame(std::move(answer), wanted); });
+}
+
 uint64_t Codec::peak_memory_bytes() const {
   return std::max(impl_->plain.child.peak_memory_bytes(),
                   impl_->with_tools.child.peak_memory_bytes());

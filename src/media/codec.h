@@ -102,8 +102,9 @@ struct Prepared {
   // "pages_without_text", ...
   Json attributes = Json::object();
   std::string strip;  // JPEG: frames of a film, in rows; empty: none
+  std::string sound;  // SoundPrint::Encode of its sound, for the segments of kSound; empty: none
 
-  Json Head() const;  // without pixels, thumbnail and strip
+  Json Head() const;  // without pixels, thumbnail, strip and sound
   static Result<Prepared> FromHead(const Json& head);
 };
 
@@ -130,6 +131,22 @@ struct SamplesWanted {
   uint32_t rate = 16000;
 };
 inline constexpr double kSamplesSecondsMax = 600;
+
+// A stretch of a film or sound, to be played by itself.
+struct ClipWanted {
+  double start = 0;  // seconds
+  double end = 10;   // at most kClipSecondsMax later
+  uint64_t bytes_max = 128 << 20;
+  uint64_t picture_pixels_max = 250'000'000;
+};
+inline constexpr double kClipSecondsMax = 300;
+struct Clip {
+  std::string bytes;  // a fragmented MP4
+  std::string mime;   // "video/mp4", "audio/mp4"
+  // Where it begins and ends in the film; a copied one begins at the key frame before.
+  double start = 0;
+  double end = 0;
+};
 
 struct CodecLimits {
   uint64_t memory_bytes_max = uint64_t{3} << 30;
@@ -162,6 +179,10 @@ class Codec {
   // medium without sound; else errors as Prepare.
   Result<std::vector<float>> SamplesOf(const Fd& file, const std::string& name,
                                        const SamplesWanted& wanted);
+
+  // kNotFound when there's nothing at that time, kTooLarge beyond bytes_max, kUnsupported for a
+  // medium that can't be cut; else errors as Prepare.
+  Result<Clip> ClipOf(const Fd& file, const std::string& name, const ClipWanted& wanted);
 
   // Peak memory of the last child that ended, with what it had started, bytes.
   uint64_t peak_memory_bytes() const;

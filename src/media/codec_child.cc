@@ -16,6 +16,7 @@
 #include "media/film.h"
 #include "media/picture.h"
 #include "media/sandbox.h"
+#include "media/sound_print.h"
 #include "media/wire.h"
 
 namespace msearch::media {
@@ -29,6 +30,9 @@ Result<Frame> AnswerFor(const MediaSource& source, const PrepareOptions& options
 }
 Result<Frame> AnswerFor(const MediaSource& source, const ViewWanted& wanted) {
   return ToFrame(TRY(ViewMedia(source, wanted)));
+}
+Result<Frame> AnswerFor(const MediaSource& source, const ClipWanted& wanted) {
+  return ToFrame(TRY(CutMedia(source, wanted)));
 }
 Result<Frame> AnswerFor(const MediaSource& source, const SamplesWanted& wanted) {
   return ToFrame(TRY(SampleMedia(source, wanted)));
@@ -58,6 +62,7 @@ void Preload(bool by_tool) {
     PreloadPictureLibraries();
     PreloadDocumentLibraries();
     PreloadFilmLibraries();
+    PreloadSoundLibraries();
   }
   // Unicode tables and converters.
   (void)DecodeText("\xB0\xA1\xB0\xA2");

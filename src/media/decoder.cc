@@ -179,6 +179,7 @@ Result<View> PictureView(const MediaSource& source, const ViewWanted& wanted) {
 
 // FFmpeg's names of containers.
 constexpr char kMov[] = "mov";
+constexpr char kGif[] = "gif";
 constexpr char kMatroska[] = "matroska";
 constexpr char kAvi[] = "avi";
 constexpr char kFlv[] = "flv";
@@ -215,20 +216,42 @@ Result<std::vector<float>> FilmSamples(const MediaSource& source, const SamplesW
   return SampleFilm(source, demuxer, wanted);
 }
 
+template <const char* demuxer>
+Result<Clip> FilmClip(const MediaSource& source, const ClipWanted& wanted) {
+  return CutFilm(source, demuxer, wanted);
+}
+
 // What the container holds, its content says: a row's mime and type are for messages.
 template <const char* demuxer>
 constexpr Decoder FilmRow(std::string_view mime, bool (*matches)(Head)) {
-  return {mime, MediaType::kVideo, matches, Film<demuxer>, FilmView<demuxer>, FilmSamples<demuxer>};
+  return {mime,
+          MediaType::kVideo,
+          matches,
+          Film<demuxer>,
+          FilmView<demuxer>,
+          FilmSamples<demuxer>,
+          FilmClip<demuxer>};
 }
 template <const char* demuxer>
 constexpr Decoder SoundRow(std::string_view mime, bool (*matches)(Head)) {
-  return {mime, MediaType::kAudio, matches, Film<demuxer>, nullptr, FilmSamples<demuxer>};
+  return {mime,    MediaType::kAudio,    matches,          Film<demuxer>,
+          nullptr, FilmSamples<demuxer>, FilmClip<demuxer>};
+}
+
+// One that moves is a short film.
+Result<Prepared> PrepareGif(const MediaSource& source, const PrepareOptions& options) {
+  if (HasMotion(source, kGif)) return PrepareFilm(source, kGif, options);
+  return Picture<DecodeWithVips>(source, options);
+}
+Result<View> ViewGif(const MediaSource& source, const ViewWanted& wanted) {
+  if (wanted.time && HasMotion(source, kGif)) return ViewFilm(source, kGif, wanted);
+  return PictureView<DecodeWithVips>(source, wanted);
 }
 
 constexpr Decoder kDecoders[] = {
     {"image/jpeg", MediaType::kPicture, IsJpeg, Picture<DecodeJpeg>, PictureView<DecodeJpeg>},
     {"image/png", MediaType::kPicture, IsPng, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
-    {"image/gif", MediaType::kPicture, IsGif, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
+    {"image/gif", MediaType::kPicture, IsGif, PrepareGif, ViewGif, nullptr, FilmClip<kGif>},
     {"image/webp", MediaType::kPicture, IsWebp, Picture<DecodeWithVips>,
      PictureView<DecodeWithVips>},
     {"image/x-dcraw", MediaType::kPicture, IsRaw, Picture<DecodeRaw>, PictureView<DecodeRaw>},
@@ -260,7 +283,7 @@ constexpr Decoder kDecoders[] = {
     SoundRow<kMp3>("audio/mpeg", IsMp3),
     SoundRow<kAac>("audio/aac", IsAdts),
     SoundRow<kAc3>("audio/ac3", IsAc3),
-    {"application/pdf", MediaType::kDocument, IsPdf, PreparePdf, ViewPdf, nullptr, true},
+    {"application/pdf", MediaType::kDocument, IsPdf, PreparePdf, ViewPdf, nullptr, nullptr, true},
     {"application/zip", MediaType::kDocument, IsZip, PrepareArchive},
     {"application/x-ole-storage", MediaType::kDocument, IsOle, nullptr},
     {"application/gzip", MediaType::kDocument, IsGzip, nullptr},
@@ -351,6 +374,12 @@ Result<View> ViewMedia(const MediaSource& source, const ViewWanted& wanted) {
   const Decoder& decoder = *TRY(DecoderFor(source));
   if (decoder.view == nullptr) return Unsupported(decoder, "there is nothing to look at");
   return decoder.view(source, wanted);
+}
+
+Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted) {
+  const Decoder* decoder = TRY(DecoderFor(source));
+  if (decoder->clip == nullptr) return Unsupported(*decoder, "can't be cut");
+  return decoder->clip(source, wanted);
 }
 
 Result<std::vector<float>> SampleMedia(const MediaSource& source, const SamplesWanted& wanted) {

@@ -12,6 +12,7 @@ namespace msearch::media {
 
 using PrepareFunction = Result<Prepared> (*)(const MediaSource&, const PrepareOptions&);
 using ViewFunction = Result<View> (*)(const MediaSource&, const ViewWanted&);
+using ClipFunction = Result<Clip> (*)(const MediaSource&, const ClipWanted&);
 using SamplesFunction = Result<std::vector<float>> (*)(const MediaSource&, const SamplesWanted&);
 
 struct Decoder {
@@ -21,6 +22,7 @@ struct Decoder {
   PrepareFunction prepare;      // null: recognised, so that messages can name it, but not read
   ViewFunction view = nullptr;  // null: has none
   SamplesFunction samples = nullptr;  // null: has none
+  ClipFunction clip = nullptr;        // null: can't be cut
   bool by_tool = false;               // read by a packaged program: see sandbox.h
 };
 
@@ -31,6 +33,7 @@ const Decoder* FindDecoder(std::string_view head, std::string_view name);
 // FindDecoder and what it names. Errors as the functions of Codec, without the file's name.
 Result<Prepared> PrepareMedia(const MediaSource& source, const PrepareOptions& options);
 Result<View> ViewMedia(const MediaSource& source, const ViewWanted& wanted);
+Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted);
 Result<std::vector<float>> SampleMedia(const MediaSource& source, const SamplesWanted& wanted);
 
 }  // namespace msearch::media

@@ -13,6 +13,7 @@
 #include "media/film_strip.h"
 #include "media/picture.h"
 #include "media/shots.h"
+#include "media/sound_print.h"
 #include "media/sound_reader.h"
 #include "media/waveform.h"
 
@@ -23,7 +24,6 @@ using Deadline = std::optional<std::chrono::steady_clock::time_point>;
 
 constexpr double kWindowSecondsMin = 3;  // what is left at the end and shorter joins the last one
 constexpr size_t kWindowsMax = 20000;
-constexpr uint32_t kScanRate = 16000;
 // Of the time for a film. Its sound gets what its pictures leave; at the end there has to be time
 // for answering.
 constexpr double kPicturesShare = 0.5;
@@ -95,6 +95,7 @@ std::string MimeOf(std::string_view demuxer, const MediaSource& source, bool fil
       {"flv", "video/x-flv", "audio/x-flv"},
       {"asf", "video/x-ms-wmv", "audio/x-ms-wma"},
       {"mxf", "application/mxf", "application/mxf"},
+      {"gif", "image/gif", "image/gif"},
       {"ogg", "video/ogg", "audio/ogg"},
       {"wav", "audio/wav", "audio/wav"},
       {"w64", "audio/x-w64", "audio/x-w64"},
@@ -225,18 +226,26 @@ void AddWindows(double begin, double end, Prepared* out) {
 }
 
 Result<> TakeSound(AvFile& file, Prepared* out) {
-  Waveform waveform(kScanRate);
+  Waveform waveform(SoundPrinter::kRate);
+  SoundPrinter printer;
   double begin = 0;
   TRY(ReadSound(
-      file, 0, kScanRate,
+      file, 0, SoundPrinter::kRate,
       [&](std::span<const float> samples) {
         waveform.Add(samples);
+        printer.Add(samples);
         return true;
       },
       &begin));
   double end = begin + waveform.seconds();
   if (file.past_deadline()) end = std::max(end, file.duration());
+  const size_t first = out->segments.size();
   AddWindows(begin, end, out);
+  std::vector<std::pair<double, double>> windows;
+  for (size_t i = first; i < out->segments.size(); ++i) {
+    windows.emplace_back(*out->segments[i].start_time - begin, *out->segments[i].end_time - begin);
+  }
+  out->sound = printer.Finish(windows).Encode();
   out->attributes["sound"] = AvFile::CodecName(*file.audio());
   if (out->type == MediaType::kAudio) {
     out->duration = end;
@@ -299,6 +308,14 @@ Result<Prepared> PrepareFilm(const MediaSource& source, const char* demuxer,
   if (out.duration <= 0) out.duration = file->duration();
   out.segments[0].text = SearchableTags(out);
   return out;
+}
+
+bool HasMotion(const MediaSource& source, const char* demuxer) {
+  const auto file = AvFile::Open(source, demuxer);
+  if (!file.ok() || (*file)->video() == nullptr) return false;
+  const av::Packet packet = av::MakePacket();
+  const AVStream& stream = *(*file)->video();
+  return (*file)->Read(stream, packet.get()) && (*file)->Read(stream, packet.get());
 }
 
 Result<View> ViewFilm(const MediaSource& source, const char* demuxer, const ViewWanted& wanted) {

@@ -15,7 +15,10 @@ namespace msearch::media {
 // a file without its end is kept.
 Result<Prepared> PrepareFilm(const MediaSource& source, const char* demuxer,
                              const PrepareOptions& options);
+// Whether it has more than one frame.
+bool HasMotion(const MediaSource& source, const char* demuxer);
 Result<View> ViewFilm(const MediaSource& source, const char* demuxer, const ViewWanted& wanted);
+Result<Clip> CutFilm(const MediaSource& source, const char* demuxer, const ClipWanted& wanted);
 Result<std::vector<float>> SampleFilm(const MediaSource& source, const char* demuxer,
                                       const SamplesWanted& wanted);
 

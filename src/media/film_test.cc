@@ -275,7 +275,7 @@ TEST(Films, OfEveryContainerHaveShotsAndSound) {
       {"mp4", "-c:v libx264 -preset ultrafast"},
       {"mov", "-c:v libx264 -preset ultrafast"},
       {"mkv", "-c:v libx264 -preset ultrafast"},
-      {"webm", "-c:v libvpx -deadline realtime"},
+      {"webm", "-c:v libvpx -deadline good -cpu-used 5 -b:v 1M"},
       {"avi", "-c:v mpeg4"},
       {"ts", "-c:v mpeg2video -c:a mp2"},
       {"mpg", "-c:v mpeg2video -c:a mp2"},
@@ -314,6 +314,51 @@ TEST(Films, DecodeInsideTheSandbox) {
     ASSERT_TRUE(view.ok()) << arguments << ": " << view.message();
     EXPECT_EQ(view->width, 100U);
   }
+}
+
+TEST(Films, PicturesThatMoveAreShortFilms) {
+  const auto moving = Prepare(MadeByFfmpeg("-f lavfi -i testsrc=s=120x90:r=5:d=3", "gif"));
+  ASSERT_TRUE(moving.ok()) << moving.message();
+  EXPECT_EQ(moving->type, MediaType::kVideo);
+  EXPECT_EQ(moving->mime, "image/gif");
+  EXPECT_NEAR(moving->duration, 3, 0.3);
+  EXPECT_EQ(moving->segments.size(), 1U);
+  EXPECT_FALSE(moving->strip.empty());
+  const auto still =
+      Prepare(MadeByFfmpeg("-f lavfi -i testsrc=s=120x90:r=5:d=1 -frames:v 1", "gif"));
+  ASSERT_TRUE(still.ok()) << still.message();
+  EXPECT_EQ(still->type, MediaType::kPicture);
+}
+
+TEST(Clips, CopyOrEncodeInsideTheSandbox) {
+  Codec codec({"role", "codec"}, {});
+  const std::string inputs =
+      "-f lavfi -i testsrc=s=160x120:r=25:d=12 -f lavfi -i sine=440:r=48000:d=12 -shortest ";
+  for (const auto& [extension, arguments] :
+       {std::pair<const char*, const char*>{"mp4", "-c:v libx264 -preset ultrafast -g 25 -c:a aac"},
+        {"ts", "-c:v libx264 -preset ultrafast -g 25 -c:a aac"},
+        {"mkv", "-c:v libx264 -preset ultrafast -g 25 -c:a flac"},
+        {"webm", "-c:v libvpx -deadline realtime -c:a libvorbis"},
+        {"avi", "-c:v mpeg4 -c:a mp3"}}) {
+    const Fd file = test::MemoryFile(MadeByFfmpeg(inputs + arguments, extension));
+    const auto clip = codec.ClipOf(file, "film", {.start = 4.5, .end = 8});
+    ASSERT_TRUE(clip.ok()) << extension << ": " << clip.message();
+    EXPECT_EQ(clip->mime, "video/mp4");
+    EXPECT_LE(clip->start, 4.5 + 0.01) << extension;
+    EXPECT_GE(clip->start, 3) << extension;
+    EXPECT_NEAR(clip->end, 8, 0.2) << extension;
+    // It is a film again, of that length, with its sound.
+    const auto prepared = codec.Prepare(test::MemoryFile(clip->bytes), "clip", Options());
+    ASSERT_TRUE(prepared.ok()) << extension << ": " << prepared.message();
+    EXPECT_NEAR(prepared->duration, 8 - clip->start, 0.3) << extension;
+    EXPECT_EQ(prepared->attributes["codec"], "h264") << extension;
+    EXPECT_TRUE(prepared->attributes.contains("sound")) << extension;
+    EXPECT_EQ(codec.ClipOf(file, "film", {.start = 100, .end = 105}).code(), Code::kNotFound);
+    EXPECT_EQ(codec.ClipOf(file, "film", {.start = 0, .end = 8, .bytes_max = 2000}).code(),
+              Code::kTooLarge);
+  }
+  const Fd picture = test::MemoryFile(test::Encoded(test::Quarters(64, 48), "jpg"));
+  EXPECT_EQ(codec.ClipOf(picture, "picture", {}).code(), Code::kUnsupported);
 }
 
 TEST(Films, ListsOfOtherFilesOpenNone) {

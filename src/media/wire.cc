@@ -1,9 +1,11 @@
 #include "media/wire.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "base/strings.h"
+#include "media/sound_print.h"
 
 namespace msearch::media {
 namespace {
@@ -166,6 +168,14 @@ Json Fields(const SamplesWanted& wanted) {
           {"rate", wanted.rate}};
 }
 
+Json Fields(const ClipWanted& wanted) {
+  return {{"ask", "clip"},
+          {"start", wanted.start},
+          {"end", wanted.end},
+          {"bytes_max", wanted.bytes_max},
+          {"picture_pixels_max", wanted.picture_pixels_max}};
+}
+
 Result<Wanted> WantedFromJson(const Json& json) {
   const Error broken{Code::kInvalid, "codec child: broken request"};
   const std::string ask = GetString(json, "ask").value_or("");
@@ -191,6 +201,18 @@ Result<Wanted> WantedFromJson(const Json& json) {
     wanted.time = GetDouble(json, "time");
     wanted.side_max = Number(json, "side_max");
     if (!pixels_max || wanted.side_max == 0) return broken;
+    wanted.picture_pixels_max = static_cast<uint64_t>(*pixels_max);
+    return Wanted(wanted);
+  }
+  if (ask == "clip") {
+    ClipWanted wanted;
+    wanted.start = GetDouble(json, "start").value_or(-1);
+    wanted.end = GetDouble(json, "end").value_or(-1);
+    const int64_t bytes_max = GetInt(json, "bytes_max").value_or(0);
+    const bool fits = wanted.start >= 0 && wanted.end > wanted.start &&
+                      wanted.end - wanted.start <= kClipSecondsMax && bytes_max > 0 && pixels_max;
+    if (!fits) return broken;
+    wanted.bytes_max = static_cast<uint64_t>(bytes_max);
     wanted.picture_pixels_max = static_cast<uint64_t>(*pixels_max);
     return Wanted(wanted);
   }
@@ -228,6 +250,7 @@ Frame ToFrame(Prepared prepared) {
   frame.head = prepared.Head();
   frame.parts.push_back(std::move(prepared.thumbnail));
   frame.parts.push_back(std::move(prepared.strip));
+  frame.parts.push_back(std::move(prepared.sound));
   for (std::string& pixels : prepared.pixels) frame.parts.push_back(std::move(pixels));
   return frame;
 }
@@ -247,10 +270,30 @@ Frame ToFrame(const std::vector<float>& samples) {
   return frame;
 }
 
+Frame ToFrame(Clip clip) {
+  Frame frame;
+  frame.head = {{"mime", clip.mime}, {"start", clip.start}, {"end", clip.end}};
+  frame.parts.push_back(std::move(clip.bytes));
+  return frame;
+}
+
+Result<Clip> ClipFromFrame(Frame frame, const ClipWanted& wanted) {
+  Clip clip;
+  clip.mime = GetString(frame.head, "mime").value_or("");
+  clip.start = GetDouble(frame.head, "start").value_or(0);
+  clip.end = GetDouble(frame.head, "end").value_or(0);
+  const bool known = clip.mime == "video/mp4" || clip.mime == "audio/mp4";
+  if (!known || frame.parts.size() != 1 || frame.parts[0].size() > wanted.bytes_max) {
+    return Misfit("clip");
+  }
+  clip.bytes = std::move(frame.parts[0]);
+  return clip;
+}
+
 Result<Prepared> PreparedFromFrame(Frame frame, const PrepareOptions& options) {
   Result<Prepared> head = Prepared::FromHead(frame.head);
   if (!head.ok()) return Misfit(head.message());
-  if (frame.parts.size() < 2 || frame.parts[0].size() > kThumbnailBytesMax) {
+  if (frame.parts.size() < 3 || frame.parts[0].size() > kThumbnailBytesMax) {
     return Misfit("thumbnail");
   }
   if (frame.parts[1].size() > kThumbnailBytesMax) return Misfit("film strip");
@@ -258,13 +301,23 @@ Result<Prepared> PreparedFromFrame(Frame frame, const PrepareOptions& options) {
   if (DumpJson(out.attributes).size() > kAttributesBytesMax) return Misfit("attributes");
   out.thumbnail = std::move(frame.parts[0]);
   out.strip = std::move(frame.parts[1]);
+  out.sound = std::move(frame.parts[2]);
   const size_t pixels_size = size_t{options.pixels.width} * options.pixels.height * 3;
-  for (size_t i = 2; i < frame.parts.size(); ++i) {
+  for (size_t i = 3; i < frame.parts.size(); ++i) {
     if (frame.parts[i].size() != pixels_size) return Misfit("size of the pixels");
     out.pixels.push_back(std::move(frame.parts[i]));
   }
   for (const Segment& segment : out.segments) {
     if (segment.pixels >= static_cast<int64_t>(out.pixels.size())) return Misfit("pixels missing");
+  }
+  if (!out.sound.empty()) {
+    const auto print = SoundPrint::Decode(out.sound);
+    const auto windows =
+        std::count_if(out.segments.begin(), out.segments.end(),
+                      [](const Segment& segment) { return segment.kind == SegmentKind::kSound; });
+    if (!print.ok() || static_cast<size_t>(windows) != print->windows.size()) {
+      return Misfit("sound print");
+    }
   }
   return out;
 }

@@ -1,10 +1,11 @@
 // What parent and codec child say to each other, in frames of base/child.h. A request carries the
 // file's descriptor and says in "ask" what is wanted:
 //
-//   prepare   the answer's head is Prepared::Head(), its parts the thumbnail, the film strip and
-//             then the pixels
+//   prepare   the answer's head is Prepared::Head(), its parts the thumbnail, the film strip, the
+//             sound print and then the pixels
 //   view      head {width, height}, one part of RGB
 //   samples   one part of float32
+//   clip      head {mime, start, end}, one part, the file
 #pragma once
 
 #include <variant>
@@ -14,7 +15,7 @@
 
 namespace msearch::media {
 
-using Wanted = std::variant<PrepareOptions, ViewWanted, SamplesWanted>;
+using Wanted = std::variant<PrepareOptions, ViewWanted, SamplesWanted, ClipWanted>;
 
 struct CodecRequest {
   std::string name;
@@ -29,10 +30,12 @@ Result<CodecRequest> RequestFromJson(const Json& json);
 Frame ToFrame(Prepared prepared);
 Frame ToFrame(View view);
 Frame ToFrame(const std::vector<float>& samples);
+Frame ToFrame(Clip clip);
 // The child may have been taken over by the file that it read, so nothing in its answer is
 // believed: kCrashed for one that doesn't fit the request.
 Result<Prepared> PreparedFromFrame(Frame frame, const PrepareOptions& options);
 Result<View> ViewFromFrame(Frame frame, const ViewWanted& wanted);
+Result<Clip> ClipFromFrame(Frame frame, const ClipWanted& wanted);
 Result<std::vector<float>> SamplesFromFrame(const Frame& frame, const SamplesWanted& wanted);
 
 }  // namespace msearch::media

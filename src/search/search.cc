@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "catalog/words.h"
+#include "search/candidates.h"
 #include "search/probes.h"
+#include "search/sound.h"
 
 // Each way of searching (a probe of the index, the full text) gives a ranked list of segments, each
 // with a confidence between 0 and 1. Lists are fused by reciprocal ranks (Cormack, Clarke and
@@ -26,20 +28,8 @@ namespace {
 using catalog::MediaId;
 using catalog::SegmentId;
 
-constexpr double kRankOffset = 60;
 constexpr double kTie = 1e-4;
 constexpr size_t kSnippetBytesMax = 300;
-
-struct Candidate {
-  double fused = 0;
-  double doubt = 1;  // product of (1 - p)
-  bool strong = false;
-  std::vector<Reason> reasons;
-};
-using Candidates = std::unordered_map<SegmentId, Candidate>;
-
-// A list in which nothing is sure counts less than one that found what was asked for.
-double ListWeight(double surest) { return 0.1 + 0.9 * surest; }
 
 // How sure a match of all words in a field is. A label is the model's opinion, the rest is a fact.
 double TextConfidence(const std::vector<std::string>& fields) {
@@ -126,6 +116,39 @@ Result<std::vector<embedding::Probe>> MakeProbes(const catalog::Catalog& catalog
   return probes;
 }
 
+// By the sound of the query, and for "more like this" by that of the library's own media.
+Result<> SearchSounds(const catalog::Catalog& catalog, const Sounds& sounds, const Query& query,
+                      const Allowed& allowed, size_t depth, std::string* notice,
+                      Candidates* candidates) {
+  std::function<bool(SegmentId)> test;
+  if (!allowed.all) {
+    test = [&](SegmentId segment) {
+      return std::binary_search(allowed.sorted.begin(), allowed.sorted.end(), segment);
+    };
+  }
+  if (query.sound) {
+    const bool heard = std::any_of(query.sound->windows.begin(), query.sound->windows.end(),
+                                   [](const auto& window) { return !window.empty(); });
+    if (!heard) *notice = "sound: there is nothing to hear in it";
+    TRY(AddSound(catalog, sounds, *query.sound, test, depth, candidates));
+  }
+  if (query.like) {
+    SoundQuery own = TRY(SoundOf(catalog, sounds, *query.like));
+    if (own.windows.empty()) return Ok{};
+    // A film is like another by what it shows; that its sound is the same says more.
+    const auto media = TRY(catalog.GetMedia(*query.like));
+    if (media.content.type != "audio")
+      own.windows.clear();
+    else
+      notice->clear();
+    TRY(AddSound(catalog, sounds, own, test, depth, candidates));
+  }
+  return Ok{};
+}
+
+// Of a film with hundreds of shots only the best moments are shown.
+constexpr size_t kMomentsMax = 12;
+
 struct Group {
   std::vector<std::pair<SegmentId, const Candidate*>> members;
   double fused = 0;
@@ -146,6 +169,15 @@ std::vector<std::pair<MediaId, Group>> GroupByMedia(
     group.fused = std::max(group.fused, candidate.fused);
     group.strong |= candidate.strong;
     group.score = std::max(group.score, 1 - candidate.doubt);
+  }
+  for (auto& [media, group] : groups) {
+    if (group.members.size() <= kMomentsMax) continue;
+    std::nth_element(group.members.begin(), group.members.begin() + kMomentsMax,
+                     group.members.end(), [](const auto& a, const auto& b) {
+                       return std::tuple(a.second->strong, a.second->fused, b.first) >
+                              std::tuple(b.second->strong, b.second->fused, a.first);
+                     });
+    group.members.resize(kMomentsMax);
   }
   std::vector<std::pair<MediaId, Group>> ordered(groups.begin(), groups.end());
   std::sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
@@ -203,8 +235,8 @@ std::vector<catalog::TextBox> BoxesOf(const catalog::SegmentInfo& info,
 }
 
 Result<> Check(const Query& query) {
-  if (query.words.empty() && !query.picture && !query.like) {
-    return Error{Code::kInvalid, "search: neither words nor a picture given"};
+  if (query.words.empty() && !query.picture && !query.like && !query.sound) {
+    return Error{Code::kInvalid, "search: neither words nor a picture or sound given"};
   }
   if (query.words.size() > kWordsBytesMax) {
     return Error{Code::kInvalid,
@@ -222,7 +254,7 @@ Result<> Check(const Query& query) {
 }  // namespace
 
 Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engine>& engine,
-                      const Query& query) {
+                      const Sounds& sounds, const Query& query) {
   TRY(Check(query));
   // Some segments of a file share a group, and some candidates are filtered: look deeper.
   const size_t depth = std::max<size_t>(100, (query.offset + query.limit) * 3 / 2);
@@ -241,9 +273,10 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
         AddProbe(probe, TRY(RunProbe(*engine, probe, allowed, depth)), &candidates);
       }
     }
-  } else if (query.words.empty()) {
+  } else if (query.words.empty() && !query.sound) {
     return Error{Code::kUnavailable, "search: no model is ready"};
   }
+  TRY(SearchSounds(catalog, sounds, query, allowed, depth, &answer.notice, &candidates));
   size_t text_matches = 0;
   if (!query.words.empty()) {
     const auto matches = TRY(catalog.SearchText(query.words, query.filters, depth));
@@ -283,6 +316,10 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
       hit.segment = *infos.at(segment);
       hit.score = std::min(ceiling, 1 - candidate->doubt);
       hit.strong = candidate->strong;
+      if (candidate->moment) {
+        hit.segment.start_time = candidate->moment->first;
+        hit.segment.end_time = candidate->moment->second;
+      }
       hit.reasons = candidate->reasons;
       hit.boxes = BoxesOf(hit.segment, text_query);
       Explain(hit.segment, &hit.reasons);

@@ -11,6 +11,7 @@
 
 #include "catalog/catalog.h"
 #include "embedding/embedder.h"
+#include "index/fingerprint_index.h"
 #include "index/vector_index.h"
 
 namespace msearch::search {
@@ -23,12 +24,26 @@ struct Engine {
   std::shared_ptr<std::mutex> embedder_mutex;  // an embedder takes one call at a time
 };
 
+// What is known of the library's sounds, whatever the model. May be empty.
+struct Sounds {
+  std::shared_ptr<const index::VectorIndex> alike;
+  std::shared_ptr<const index::FingerprintIndex> recordings;
+};
+
+// A sound to search with.
+struct SoundQuery {
+  std::vector<uint32_t> fingerprint;  // items of index::FingerprintIndex
+  double item_seconds = 1365.0 / 11025;
+  std::vector<std::vector<float>> windows;  // their numbers; empty where nothing can be heard
+};
+
 struct Query {
   std::string words;
   // One of the two: pixels as the model's ImageInputSpec wants them, or a media file of the
   // library.
   std::optional<std::string> picture;
   std::optional<catalog::MediaId> like;
+  std::optional<SoundQuery> sound;
   catalog::Filters filters;
   size_t limit = 20;  // media files; at most kLimitMax
   size_t offset = 0;
@@ -38,7 +53,8 @@ inline constexpr size_t kDepthMax = 5000;  // offset + limit
 inline constexpr size_t kWordsBytesMax = 2000;
 
 struct Reason {
-  std::string kind;  // "name", "path", "label", "text", "pictures", "passages", "similar"
+  std::string kind;  // "name", "path", "label", "text", "pictures", "passages", "similar",
+                     // "same_recording", "sounds_alike"
   std::string text;  // for people
 };
 
@@ -62,6 +78,6 @@ struct Answer {
 // Thread-safe. kInvalid for an empty or oversized query, kNotFound for an unknown media file,
 // kUnavailable when there's neither model nor words.
 Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engine>& engine,
-                      const Query& query);
+                      const Sounds& sounds, const Query& query);
 
 }  // namespace msearch::search
