@@ -3,6 +3,7 @@ import { startTarget } from './support/target';
 import { declareAskTests } from './ask';
 import { declareDetailTests } from './detail';
 import { declareFaultTests } from './faults';
+import { declareFilmTests } from './films';
 import { declareLibraryTests } from './library';
 import { declarePageTests } from './page';
 import { declareScreenshot } from './screenshot';
@@ -20,6 +21,7 @@ try {
   declareAskTests(target);
   declareLibraryTests(target);
   declarePageTests(target);
+  declareFilmTests(target);
   declareFaultTests();
   declareScreenshot(target);
   passed = await runTests(process.argv[2] ?? '');

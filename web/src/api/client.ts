@@ -34,6 +34,11 @@ export function address(path: string): string {
   return new URL(path.replace(/^\//, ''), document.baseURI).href;
 }
 
+// A stretch of a film as a browser can play it, whatever the file itself is.
+export function clipAddress(id: Id, start: number, end: number): string {
+  return address(`/api/media/${encodeURIComponent(id)}/clip?start=${start}&end=${end}`);
+}
+
 export function contentAddress(id: Id): string {
   return address(`/api/media/${encodeURIComponent(id)}/content`);
 }
@@ -130,7 +135,7 @@ function query(parameters: Record<string, string | number | undefined>): string 
 
 export interface SearchRequest {
   query?: string;
-  picture?: Blob;
+  picture?: { blob: Blob; kind: 'image' | 'audio' };
   like?: Id;
   filters: Filters;
   limit: number;
@@ -152,7 +157,8 @@ export function search(wanted: SearchRequest, signal: AbortSignal): Promise<Sear
   form.set('filters', JSON.stringify(filters));
   form.set('limit', String(limit));
   form.set('offset', String(offset));
-  form.set('image', picture, picture instanceof File ? picture.name : 'picture');
+  const { blob, kind } = picture;
+  form.set(kind, blob, blob instanceof File ? blob.name : kind);
   return request('/api/search', { method: 'POST', body: form, signal });
 }
 

@@ -28,9 +28,28 @@ export interface Hit {
   box?: [number, number, number, number];
   boxes?: { text: string; box: [number, number, number, number] }[];
   thumbnail?: string | null;
+  // Of a film: the frame of its strip that shows this moment.
+  frame?: StripFrame;
   // Sent by servers that know them; the grid then needs no measuring.
   width?: number;
   height?: number;
+}
+
+// Frames of a film in the rows of one picture.
+export interface Strip {
+  picture: string;
+  tile: [number, number];
+  columns: number;
+  times: number[];
+}
+
+// One of them.
+export interface StripFrame {
+  picture: string;
+  tile: [number, number];
+  columns: number;
+  rows: number;
+  index: number;
 }
 
 export interface SearchAnswer {
@@ -84,6 +103,11 @@ export interface Media {
   labels?: { label: string; probability: number }[];
   text?: string;
   thumbnail?: string | null;
+  strip?: Strip;
+  codec?: string;
+  artist?: string;
+  album?: string;
+  title?: string;
   segments?: Segment[];
 }
 

@@ -12,15 +12,15 @@ export const en = {
   },
   search: {
     title: 'Find it by what it shows',
-    lead: 'Describe a picture in a few words, or drop one in.',
+    lead: 'Describe it in a few words, or drop in a picture or a sound.',
     placeholder: 'Describe what you are looking for',
     label: 'Search your library',
     go: 'Search',
-    pick: 'Search with a picture',
-    drop: 'Drop a picture to search with it',
-    notPicture: 'That is not a picture.',
-    chip: 'Query picture',
-    chipLike: 'Pictures like this one',
+    pick: 'Search with a picture or a sound',
+    drop: 'Drop a picture or a sound to search with it',
+    notPicture: 'That is neither a picture nor a sound.',
+    chip: 'Query picture', chipSound: 'Query sound',
+    chipLike: 'Files like this one',
     clearChip: 'Remove the query picture',
     clear: 'Clear the search',
     tryThese: 'Try',
@@ -62,6 +62,7 @@ export const en = {
   reasons: {
     name: 'In the name', path: 'In the path', label: 'Label', text: 'In the text',
     words: 'Words', pictures: 'Shows', passages: 'About this', similar: 'Looks alike',
+    same_recording: 'The same recording', sounds_alike: 'Sounds alike',
   } as Record<string, string>,
   detail: {
     label: 'Details', previous: 'Previous', next: 'Next', similar: 'Find similar', download: 'Download',
@@ -69,7 +70,7 @@ export const en = {
     copies: (n: number) => count(n, 'place', 'places'),
     root: 'Root', type: 'Type', dimensions: 'Dimensions', megapixels: (n: string) => `${n} megapixels`,
     taken: 'Taken', modified: 'Changed', camera: 'Camera', gps: 'Position', size: 'Size', length: 'Length',
-    facts: 'Facts', moments: 'Moments', missing: 'This file can no longer be shown',
+    facts: 'Facts', moments: 'Moments', strip: 'Film strip', missing: 'This file can no longer be shown',
     copyPath: 'Copy the path', copyGps: 'Copy the position', preview: 'No preview for this type',
   },
   ask: {

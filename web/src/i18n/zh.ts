@@ -13,15 +13,15 @@ export const zh: Strings = {
   },
   search: {
     title: '用画面内容找到它',
-    lead: '用几个词描述图片，或者直接拖入一张图片。',
+    lead: '用几个词描述，或者直接拖入一张图片或一段声音。',
     placeholder: '描述您要找的内容',
     label: '搜索媒体库',
     go: '搜索',
-    pick: '以图搜图',
-    drop: '松开以用这张图片搜索',
-    notPicture: '这不是图片。',
-    chip: '查询图片',
-    chipLike: '与这张相似的图片',
+    pick: '用图片或声音搜索',
+    drop: '松开以用这张图片或这段声音搜索',
+    notPicture: '这既不是图片也不是声音。',
+    chip: '查询图片', chipSound: '查询声音',
+    chipLike: '与它相似的文件',
     clearChip: '移除查询图片',
     clear: '清除搜索',
     tryThese: '试试',
@@ -62,6 +62,7 @@ export const zh: Strings = {
   reasons: {
     name: '文件名匹配', path: '路径匹配', label: '标签', text: '正文',
     words: '词语', pictures: '画面', passages: '内容相关', similar: '外观相似',
+    same_recording: '同一录音', sounds_alike: '声音相似',
   },
   detail: {
     label: '详情', previous: '上一个', next: '下一个', similar: '查找相似', download: '下载',
@@ -69,7 +70,7 @@ export const zh: Strings = {
     copies: (n) => `${number(n)} 处`,
     root: '根目录', type: '类型', dimensions: '尺寸', megapixels: (n) => `${n} 百万像素`,
     taken: '拍摄时间', modified: '修改时间', camera: '相机', gps: '位置', size: '大小', length: '时长',
-    facts: '信息', moments: '片段', missing: '无法再显示这个文件',
+    facts: '信息', moments: '片段', strip: '胶片', missing: '无法再显示这个文件',
     copyPath: '复制路径', copyGps: '复制位置', preview: '该类型没有预览',
   },
   ask: {

@@ -64,7 +64,7 @@ class SearchSession {
     try {
       const answer = await search({
         query: route.q, like: route.like ? textToId(route.like) : undefined,
-        picture: heldPicture(route.picture)?.blob, filters: filtersOf(route), limit: PAGE, offset,
+        picture: heldPicture(route.picture), filters: filtersOf(route), limit: PAGE, offset,
       }, abort.signal);
       if (abort.signal.aborted) return;
       this.#hits = [...this.#hits, ...answer.hits];
