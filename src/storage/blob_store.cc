@@ -18,6 +18,11 @@
 // in practice, since a blob lives for a second or so. Its checksum is the first 8 bytes, so that a
 // damaged blob reads as lost.
 //
+// A removed blob's file is kept for the next one, up to kSparesMax of them: a file system spends
+// more on a new file soon after others were deleted (ext4 looks through its bitmaps for one that
+// wasn't) than on writing a blob. Giving and taking are renames, so a spare belongs to one process
+// at a time.
+//
 // The budget is over all processes: each adds what it writes to the size that it saw in the last
 // listing of the directory, and lists again when that is a second old.
 
@@ -45,10 +50,14 @@ class FileBlobStore final : public BlobStore {
     }
     const std::string id = HexEncode(RandomBytes(16));
     const std::string path = Path(id);
-    const Fd fd = TRY(OpenFile(path, O_WRONLY | O_CREAT | O_EXCL));
+    const bool spare = TakeSpare(path);
+    const Fd fd = TRY(OpenFile(path, spare ? O_WRONLY : O_WRONLY | O_CREAT | O_EXCL));
     const uint64_t sum = Checksum(bytes);
     Result<> written = WriteAll(fd.get(), {reinterpret_cast<const char*>(&sum), sizeof(sum)});
     if (written.ok()) written = WriteAll(fd.get(), bytes);
+    if (written.ok() && spare && ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+      written = ErrnoError("truncate", errno);
+    }
     if (!written.ok()) {
       unlink(path.c_str());
       return Error{written.code(), "blobs: " + written.message()};
@@ -72,8 +81,9 @@ class FileBlobStore final : public BlobStore {
     if (!Valid(id)) return;
     struct stat info {};
     const std::string path = Path(id);
-    if (stat(path.c_str(), &info) != 0 || unlink(path.c_str()) != 0) return;
+    if (stat(path.c_str(), &info) != 0) return;
     const uint64_t size = static_cast<uint64_t>(info.st_size);
+    if (!(size <= kSpareBytesMax && GiveSpare(path)) && unlink(path.c_str()) != 0) return;
     uint64_t seen = bytes_;
     while (!bytes_.compare_exchange_weak(seen, seen > size ? seen - size : 0)) {
     }
@@ -85,6 +95,7 @@ class FileBlobStore final : public BlobStore {
     if (now - listed_at_ > std::chrono::seconds(1)) {
       uint64_t total = 0;
       (void)ForEachFile([&](const fs::directory_entry& entry) {
+        if (IsSpare(entry.path().filename().native())) return;
         std::error_code gone;
         const uint64_t size = entry.file_size(gone);
         if (!gone) total += size;
@@ -120,11 +131,30 @@ class FileBlobStore final : public BlobStore {
     return Ok{};
   }
 
+  static constexpr unsigned kSparesMax = 64;
+  static constexpr unsigned kSpareTries = 8;
+  static constexpr uint64_t kSpareBytesMax = 512 << 10;
+  static constexpr std::string_view kSparePrefix = "spare-";
+
+  static bool IsSpare(std::string_view name) { return name.starts_with(kSparePrefix); }
+  std::string SparePath() {
+    return directory_ + "/" + std::string(kSparePrefix) + std::to_string(spare_++ % kSparesMax);
+  }
+  // A spare that lies there already is replaced.
+  bool GiveSpare(const std::string& path) { return rename(path.c_str(), SparePath().c_str()) == 0; }
+  bool TakeSpare(const std::string& path) {
+    for (unsigned i = 0; i < kSpareTries; ++i) {
+      if (rename(SparePath().c_str(), path.c_str()) == 0) return true;
+    }
+    return false;
+  }
+
   static bool Valid(const std::string& id) { return id.size() == 32 && HexDecode(id).has_value(); }
   std::string Path(const std::string& id) const { return directory_ + "/" + id; }
 
   const std::string directory_;
   const uint64_t bytes_max_;
+  std::atomic<unsigned> spare_ = 0;
   mutable std::mutex mutex_;
   mutable std::atomic<uint64_t> bytes_ = 0;
   mutable steady_clock::time_point listed_at_{};

@@ -269,5 +269,23 @@ TEST_F(RedisBlobStoreTest, ServerThatIsAwayIsSaidToBe) {
   EXPECT_EQ(store->Put("more").code(), Code::kUnavailable);
 }
 
+TEST_F(FileBlobStoreTest, FilesOfRemovedBlobsServeAgainAndCountForNothing) {
+  const auto files = [&] { return std::distance(std::filesystem::directory_iterator(path_), {}); };
+  for (size_t i = 0; i < 300; ++i) {
+    // Longer and shorter ones in turn: nothing of the last content may be left.
+    const std::string bytes(i % 2 == 0 ? 500 : 20, static_cast<char>('a' + i % 26));
+    const std::string id = store_->Put(bytes).value();
+    EXPECT_EQ(store_->Get(id).value(), bytes);
+    store_->Remove(id);
+    EXPECT_EQ(store_->Get(id).code(), Code::kNotFound);
+    EXPECT_EQ(store_->bytes(), 0U);
+  }
+  EXPECT_LE(files(), 64);
+  const auto another = std::move(OpenFileBlobStore(path_, kBudget)).value();
+  EXPECT_EQ(another->bytes(), 0U);
+  EXPECT_TRUE(another->RemoveOlderThan(Milliseconds(-1000)).ok());
+  EXPECT_EQ(files(), 0);
+}
+
 }  // namespace
 }  // namespace msearch::storage
