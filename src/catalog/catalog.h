@@ -212,7 +212,6 @@ struct TextMatch {
   SegmentId segment = 0;
   double score = 0;                 // in the manner of BM25, higher is better
   std::vector<std::string> fields;  // where: "name", "path", "label", "text"
-  std::string snippet;              // of the text, around the words; empty when only names matched
 };
 
 // Segments that have any of some phrases.
@@ -353,11 +352,17 @@ class Catalog {
   };
   // Newest first (capture date, else the oldest modification date of its files); without segments.
   virtual Result<std::vector<Media>> ListMedia(const MediaQuery& query, int64_t* total) const = 0;
+  // The media of each segment, in the order of `ids`, without those that are gone: what ranking
+  // needs of many, before GetSegments shows a few.
+  virtual Result<std::vector<std::pair<SegmentId, MediaId>>> MediaOf(
+      std::span<const SegmentId> ids) const = 0;
   // In the order of `ids`, without those that are gone. The filters only order the paths.
   virtual Result<std::vector<SegmentInfo>> GetSegments(std::span<const SegmentId> ids,
                                                        const Filters& filters) const = 0;
   virtual Result<std::vector<SegmentId>> SegmentsOf(MediaId media) const = 0;
   virtual Result<std::string> SegmentText(SegmentId id) const = 0;
+  // Of the segment's text, around the words; empty where the text has none of them.
+  virtual Result<std::string> TextSnippet(SegmentId id, const std::string& words) const = 0;
   // All segments that pass; sorted.
   virtual Result<std::vector<SegmentId>> FilterSegments(const Filters& filters) const = 0;
   // Words over names, paths, labels and texts. Every word must occur, in any of them; the last may

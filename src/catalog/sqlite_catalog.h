@@ -62,10 +62,13 @@ class SqliteCatalog final : public Catalog {
 
   Result<Media> GetMedia(MediaId id) const override;
   Result<std::vector<Media>> ListMedia(const MediaQuery& query, int64_t* total) const override;
+  Result<std::vector<std::pair<SegmentId, MediaId>>> MediaOf(
+      std::span<const SegmentId> ids) const override;
   Result<std::vector<SegmentInfo>> GetSegments(std::span<const SegmentId> ids,
                                                const Filters& filters) const override;
   Result<std::vector<SegmentId>> SegmentsOf(MediaId media) const override;
   Result<std::string> SegmentText(SegmentId id) const override;
+  Result<std::string> TextSnippet(SegmentId id, const std::string& words) const override;
   Result<std::vector<SegmentId>> FilterSegments(const Filters& filters) const override;
   Result<std::vector<TextMatch>> SearchText(const std::string& words, const Filters& filters,
                                             size_t limit) const override;

@@ -186,6 +186,28 @@ Result<std::vector<Media>> SqliteCatalog::ListMedia(const MediaQuery& query, int
   });
 }
 
+Result<std::vector<std::pair<SegmentId, MediaId>>> SqliteCatalog::MediaOf(
+    std::span<const SegmentId> ids) const {
+  return Read([&](Sqlite& db) -> Result<std::vector<std::pair<SegmentId, MediaId>>> {
+    // A root on its way out keeps its files for a while, but none is seen.
+    const bool removing =
+        TRY(db.QueryInt("SELECT 1 FROM roots WHERE removing=1 LIMIT 1")).has_value();
+    std::vector<std::pair<SegmentId, MediaId>> found;
+    Statement rows = TRY(db.Prepare(
+        removing
+            ? "SELECT s.id,s.media_id FROM json_each(?) j CROSS JOIN segments s ON s.id=j.value "
+              "CROSS JOIN media m ON m.id=s.media_id WHERE m.orphaned_at IS NULL AND "
+              "EXISTS(SELECT 1 FROM files f JOIN roots r ON r.id=f.root_id "
+              "WHERE f.media_id=m.id AND r.removing=0) ORDER BY j.key"
+            : "SELECT s.id,s.media_id FROM json_each(?) j CROSS JOIN segments s ON s.id=j.value "
+              "CROSS JOIN media m ON m.id=s.media_id WHERE m.orphaned_at IS NULL "
+              "ORDER BY j.key"));
+    rows.With(IdList(ids));
+    while (TRY(rows.Step())) found.emplace_back(rows.Int(0), rows.Int(1));
+    return found;
+  });
+}
+
 Result<std::vector<SegmentInfo>> SqliteCatalog::GetSegments(std::span<const SegmentId> ids,
                                                             const Filters& filters) const {
   return Read([&](Sqlite& db) -> Result<std::vector<SegmentInfo>> {

@@ -244,10 +244,10 @@ class TextSearch {
 };
 
 Result<TextMatch> Describe(Sqlite& db, const TextQuery& query, const Candidate& candidate) {
-  TextMatch match{candidate.segment, candidate.score, {}, {}};
+  TextMatch match{candidate.segment, candidate.score, {}};
   // Names and paths are those of the media's first segment.
   Statement row = TRY(db.Prepare(
-      "SELECT f.name,f.path,w.label,w.text,s.text FROM words w JOIN segments s ON s.id=w.rowid "
+      "SELECT f.name,f.path,w.label,w.text FROM words w JOIN segments s ON s.id=w.rowid "
       "JOIN words f ON f.rowid=(SELECT id FROM segments WHERE media_id=s.media_id ORDER BY idx "
       "LIMIT 1) WHERE w.rowid=?"));
   row.With(candidate.segment);
@@ -260,7 +260,6 @@ Result<TextMatch> Describe(Sqlite& db, const TextQuery& query, const Candidate& 
         });
     if (occurs) match.fields.emplace_back(kColumns[column].name);
   }
-  match.snippet = Snippet(query, row.Text(4));
   return match;
 }
 
@@ -280,6 +279,10 @@ Result<std::vector<TextMatch>> SqliteCatalog::SearchText(const std::string& word
     }
     return matches;
   });
+}
+
+Result<std::string> SqliteCatalog::TextSnippet(SegmentId id, const std::string& words) const {
+  return Snippet(ParseTextQuery(words), TRY(SegmentText(id)));
 }
 
 }  // namespace msearch::catalog

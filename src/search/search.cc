@@ -54,10 +54,7 @@ void AddText(const std::vector<catalog::TextMatch>& matches, Candidates* candida
     candidate.fused += ListWeight(surest) / (kRankOffset + static_cast<double>(rank));
     candidate.doubt *= 1 - TextConfidence(match.fields);
     candidate.strong = true;
-    for (const std::string& field : match.fields) {
-      const auto snippet = TruncateUtf8(match.snippet, kSnippetBytesMax);
-      candidate.reasons.push_back({field, field == "text" ? std::string(snippet) : ""});
-    }
+    for (const std::string& field : match.fields) candidate.reasons.push_back({field, ""});
   }
 }
 
@@ -158,13 +155,11 @@ struct Group {
 
 // Media files in order: strong before weak, then by fused rank.
 std::vector<std::pair<MediaId, Group>> GroupByMedia(
-    const Candidates& candidates,
-    const std::unordered_map<SegmentId, const catalog::SegmentInfo*>& infos) {
+    const Candidates& candidates, const std::vector<std::pair<SegmentId, MediaId>>& media) {
   std::unordered_map<MediaId, Group> groups;
-  for (const auto& [segment, candidate] : candidates) {
-    const auto info = infos.find(segment);
-    if (info == infos.end()) continue;  // gone, or kept out by a filter since
-    Group& group = groups[info->second->media];
+  for (const auto& [segment, owner] : media) {
+    const Candidate& candidate = candidates.at(segment);
+    Group& group = groups[owner];
     group.members.emplace_back(segment, &candidate);
     group.fused = std::max(group.fused, candidate.fused);
     group.strong |= candidate.strong;
@@ -234,6 +229,54 @@ std::vector<catalog::TextBox> BoxesOf(const catalog::SegmentInfo& info,
   return asked.empty() ? info.boxes : asked;
 }
 
+// Only what is shown is looked up whole.
+Result<> AddHits(const catalog::Catalog& catalog, const Query& query,
+                 const std::vector<std::pair<MediaId, Group>>& groups, double ceiling,
+                 std::vector<Hit>* hits) {
+  std::vector<SegmentId> ids;
+  for (const auto& [media, group] : groups) {
+    for (const auto& [segment, candidate] : group.members) ids.push_back(segment);
+  }
+  std::unordered_map<SegmentId, catalog::SegmentInfo> infos;
+  for (catalog::SegmentInfo& info : TRY(catalog.GetSegments(ids, query.filters))) {
+    infos[info.id] = std::move(info);
+  }
+  const catalog::TextQuery words = catalog::ParseTextQuery(query.words);
+  for (const auto& [media, group] : groups) {
+    ceiling = std::min(ceiling, group.score);
+    const size_t first = hits->size();
+    for (const auto& [segment, candidate] : group.members) {
+      const auto info = infos.find(segment);
+      if (info == infos.end()) continue;  // gone since
+      Hit& hit = hits->emplace_back();
+      hit.segment = std::move(info->second);
+      hit.score = std::min(ceiling, 1 - candidate->doubt);
+      hit.strong = candidate->strong;
+      if (candidate->moment) {
+        hit.segment.start_time = candidate->moment->first;
+        hit.segment.end_time = candidate->moment->second;
+      }
+      hit.reasons = candidate->reasons;
+      hit.boxes = BoxesOf(hit.segment, words);
+      Explain(hit.segment, &hit.reasons);
+      for (Reason& reason : hit.reasons) {
+        if (reason.kind != "text") continue;
+        const auto snippet = catalog.TextSnippet(segment, query.words);
+        if (snippet.ok()) reason.text = TruncateUtf8(*snippet, kSnippetBytesMax);
+      }
+    }
+    std::sort(hits->begin() + static_cast<ptrdiff_t>(first), hits->end(),
+              [](const Hit& a, const Hit& b) {
+                const auto place = [](const catalog::SegmentInfo& info) {
+                  return std::tuple(info.start_time.value_or(0), info.page.value_or(0), info.index,
+                                    info.id);
+                };
+                return place(a.segment) < place(b.segment);
+              });
+  }
+  return Ok{};
+}
+
 Result<> Check(const Query& query) {
   if (query.words.empty() && !query.picture && !query.like && !query.sound) {
     return Error{Code::kInvalid, "search: neither words nor a picture or sound given"};
@@ -290,42 +333,18 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
   KeepBest(depth, &candidates);
   std::vector<SegmentId> ids;
   for (const auto& [segment, candidate] : candidates) ids.push_back(segment);
-  auto segments = TRY(catalog.GetSegments(ids, query.filters));
-  std::unordered_map<SegmentId, const catalog::SegmentInfo*> infos;
-  for (const catalog::SegmentInfo& info : segments) infos[info.id] = &info;
-
-  const catalog::TextQuery text_query = catalog::ParseTextQuery(query.words);
-  auto groups = GroupByMedia(candidates, infos);
+  auto groups = GroupByMedia(candidates, TRY(catalog.MediaOf(ids)));
   for (const auto& [media, group] : groups) answer.total += group.strong ? 1 : 0;
   answer.total_is_bound = text_matches == depth;
   answer.nothing_fits = answer.total == 0;
   double ceiling = 1;
-  for (size_t i = 0; i < groups.size() && i < query.offset + query.limit; ++i) {
-    auto& [media, group] = groups[i];
-    ceiling = std::min(ceiling, group.score);
-    if (i < query.offset) continue;
-    std::sort(group.members.begin(), group.members.end(), [&](const auto& a, const auto& b) {
-      const catalog::SegmentInfo& left = *infos.at(a.first);
-      const catalog::SegmentInfo& right = *infos.at(b.first);
-      return std::tuple(left.start_time.value_or(0), left.page.value_or(0), left.index, left.id) <
-             std::tuple(right.start_time.value_or(0), right.page.value_or(0), right.index,
-                        right.id);
-    });
-    for (const auto& [segment, candidate] : group.members) {
-      Hit hit;
-      hit.segment = *infos.at(segment);
-      hit.score = std::min(ceiling, 1 - candidate->doubt);
-      hit.strong = candidate->strong;
-      if (candidate->moment) {
-        hit.segment.start_time = candidate->moment->first;
-        hit.segment.end_time = candidate->moment->second;
-      }
-      hit.reasons = candidate->reasons;
-      hit.boxes = BoxesOf(hit.segment, text_query);
-      Explain(hit.segment, &hit.reasons);
-      answer.hits.push_back(std::move(hit));
-    }
+  for (size_t i = 0; i < std::min(groups.size(), query.offset); ++i) {
+    ceiling = std::min(ceiling, groups[i].second.score);
   }
+  groups.erase(groups.begin(),
+               groups.begin() + static_cast<ptrdiff_t>(std::min(groups.size(), query.offset)));
+  if (groups.size() > query.limit) groups.resize(query.limit);
+  TRY(AddHits(catalog, query, groups, ceiling, &answer.hits));
   return answer;
 }
 

@@ -208,11 +208,24 @@ TEST_P(CatalogConformance, SnippetShowsTheOriginalAroundTheWords) {
   Index("notes", "a.txt", Document("a", {text}));
   const std::vector<TextMatch> matches = Get(catalog_->SearchText("frosch", {}, 10));
   ASSERT_THAT(matches, SizeIs(1));
-  EXPECT_THAT(matches[0].snippet, HasSubstr("Grüner FROSCH saß"));
-  EXPECT_TRUE(IsUtf8(matches[0].snippet));
-  EXPECT_LT(matches[0].snippet.size(), 260U);
+  const std::string snippet = Get(catalog_->TextSnippet(matches[0].segment, "frosch"));
+  EXPECT_THAT(snippet, HasSubstr("Grüner FROSCH saß"));
+  EXPECT_TRUE(IsUtf8(snippet));
+  EXPECT_LT(snippet.size(), 260U);
   // Only in the name: no snippet.
-  EXPECT_EQ(Get(catalog_->SearchText("a.txt", {}, 10)).at(0).snippet, "");
+  EXPECT_EQ(Get(catalog_->TextSnippet(matches[0].segment, "a.txt")), "");
+  EXPECT_EQ(catalog_->TextSnippet(987654, "frosch").code(), Code::kNotFound);
+}
+
+TEST_P(CatalogConformance, MediaOfSegmentsLeavesOutWhatIsGone) {
+  AddRoot("notes");
+  const MediaId kept = Index("notes", "a.txt", Document("a", {"one", "two"})).media;
+  const MediaId gone = Index("notes", "b.txt", Document("b", {"three"})).media;
+  std::vector<SegmentId> ids = Get(catalog_->SegmentsOf(gone));
+  for (const SegmentId id : Get(catalog_->SegmentsOf(kept))) ids.push_back(id);
+  Expect(catalog_->FilesGone("notes", std::array{std::string("b.txt")}));
+  EXPECT_THAT(Get(catalog_->MediaOf(ids)),
+              ElementsAre(std::pair(ids[1], kept), std::pair(ids[2], kept)));
 }
 
 TEST_P(CatalogConformance, FiltersSelectMediaAndPathsThatPassComeFirst) {
