@@ -117,6 +117,7 @@ TEST(EmbedHandler, GivesEachPageOfADocumentTheVectorsOfItsTextOrPicture) {
       {.index = 2, .page = 3},
       {.index = 3, .kind = media::SegmentKind::kPassage, .text = "sixsix", .page = 4}};
   Parcel parcel;
+  parcel.job.file = 7;
   parcel.job.path = "a.pdf";
   parcel.job.root = "r";
   parcel.job.root_path = "/r";
