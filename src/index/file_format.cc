@@ -109,11 +109,11 @@ uint64_t FileHead::bytes() const {
 }
 
 Result<uint64_t> HeadBytes(std::string_view start) {
-  Reader reader(start.substr(kMagic.size()));
+  const bool ours = start.starts_with(kMagic);
+  Reader reader(ours ? start.substr(kMagic.size()) : std::string_view());
   reader.Take<uint32_t>();
   const uint64_t bytes = reader.Take<uint32_t>();
-  if (!start.starts_with(kMagic) || bytes == 0 || bytes > kHeadBytesMax ||
-      bytes % kPageBytes != 0) {
+  if (!ours || bytes == 0 || bytes > kHeadBytesMax || bytes % kPageBytes != 0) {
     return Error{Code::kCorrupt, "not an index file, or its beginning is damaged"};
   }
   return bytes;
