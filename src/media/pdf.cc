@@ -27,6 +27,7 @@ constexpr size_t kListedPagesMax = 1000;
 
 struct Info {
   uint32_t pages = 0;
+  bool first_is_empty = false;  // its first page has no size
   std::string title;
 };
 
@@ -53,6 +54,7 @@ Result<Info> ReadInfo(const MediaSource& source) {
     if (line.starts_with("Pages:")) {
       std::from_chars(value.data(), value.data() + value.size(), info.pages);
     }
+    if (line.starts_with("Page size:")) info.first_is_empty = value.starts_with("0 x 0 ");
   }
   if (info.pages == 0) return Error{Code::kCorrupt, "PDF: no pages in it"};
   return info;
@@ -117,6 +119,9 @@ class PdfReader {
     if (!without_text.empty()) out_.attributes["pages_without_text"] = std::move(without_text);
     // Neither words nor pictures: whatever it was, nothing could be drawn.
     if (fault_ && out_.thumbnail.empty() && !has_text_) return *fault_;
+    if (info.first_is_empty && !has_text_) {
+      return Error{Code::kCorrupt, "PDF: its pages are empty and have no size"};
+    }
     return std::move(out_);
   }
 
