@@ -185,14 +185,17 @@ void FailoverQueue::Publish() {
 
 Result<std::shared_ptr<TaskQueue>> FailoverQueue::Shared() {
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // Connecting is bounded in time, so whoever comes meanwhile waits for its end.
+    connected_.wait(lock, [this] { return !connecting_; });
     if (shared_ != nullptr) return shared_;
     if (Steady::now() < connect_at_) return connect_error_;
-    connect_at_ = Steady::now() + kConnectAgain;
-    connect_error_ = Error{Code::kUnavailable, options_.server + ": being connected to"};
+    connecting_ = true;
   }
   auto opened = options_.open_shared();
   const std::lock_guard lock(mutex_);
+  connecting_ = false;
+  connected_.notify_all();
   if (!opened.ok()) {
     connect_at_ = Steady::now() + kConnectAgain;
     connect_error_ = opened.error();

@@ -26,6 +26,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -124,6 +125,8 @@ class FailoverQueue final : public TaskQueue {
 
   mutable std::mutex mutex_;
   std::shared_ptr<TaskQueue> shared_;  // by mutex_; null: not connected yet
+  bool connecting_ = false;            // by mutex_
+  std::condition_variable connected_;  // after connecting_ ended
   SteadyTime connect_at_{};            // by mutex_
   Error connect_error_;                // by mutex_
   std::stop_source switched_;          // by mutex_: ends waits in the back end of the old state
