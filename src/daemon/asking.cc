@@ -6,7 +6,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "daemon/readers.h"
 #include "embedding/model_packs.h"
+#include "ingest/idle_model.h"
 
 namespace msearch::daemon {
 namespace {
@@ -57,6 +59,19 @@ queue::WorkerOptions WorkerOf(const RoleProcess& process, const std::string& rol
                                process.arguments.number);
   worker.lease_duration = Milliseconds(process.settings.Integer("queue.lease_seconds") * 1000);
   return worker;
+}
+
+Result<std::vector<answer::FoundText>> ReadText(ingest::IdleModel<embedding::TextReader>& model,
+                                                const media::View& view) {
+  std::vector<answer::FoundText> found;
+  TRY(model.With([&](embedding::TextReader& reader) -> Result<> {
+    for (const embedding::SeenLine& line : TRY(reader.Read({view.width, view.height, view.rgb}))) {
+      found.push_back(
+          {line.text, line.confidence, {line.box.x, line.box.y, line.box.width, line.box.height}});
+    }
+    return Ok{};
+  }));
+  return found;
 }
 
 }  // namespace
@@ -117,7 +132,17 @@ void RunAnalysisWorker(const RoleProcess& process, std::shared_ptr<queue::TaskQu
     }));
     return labels;
   };
+  std::shared_ptr<ingest::IdleModel<embedding::TextReader>> text;
+  if (const std::string pack = TextPack(process.settings); !pack.empty()) {
+    embedding::ModelPacks::LoadOptions load;
+    load.device = process.settings.Text("processes.embedding_worker.device");
+    text = std::make_shared<ingest::IdleModel<embedding::TextReader>>(
+        [packs, pack, load] { return packs->LoadTextReader(pack, load); },
+        Milliseconds(process.settings.Integer("processes.embedding_worker.idle_unload") * 1000));
+    parts->read_text = [text](const media::View& view) { return ReadText(*text, view); };
+  }
   queue::WorkerOptions worker = WorkerOf(process, "analysis_worker");
+  if (text) worker.idle = [text] { text->UnloadIfIdle(); };
   worker.queues = {std::string(answer::kAnalysisQueue)};
   worker.handlers = answer::AnalysisHandlers(queue, parts);
   queue::RunWorker(*queue, worker, std::move(stop), kGrace);

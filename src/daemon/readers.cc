@@ -19,11 +19,12 @@ std::string PackOf(const Settings& settings, const char* key, const char* usual)
 std::string SpeechPack(const Settings& settings) {
   return PackOf(settings, "reading.speech", "whisper-tiny");
 }
+
+}  // namespace
+
 std::string TextPack(const Settings& settings) {
   return PackOf(settings, "reading.text", kTextPack);
 }
-
-}  // namespace
 
 ReaderChoice::ReaderChoice(const Settings& settings,
                            std::shared_ptr<const embedding::ModelPacks> packs)

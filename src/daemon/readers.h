@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "api/api.h"
@@ -44,6 +45,9 @@ class ReaderChoice {
   mutable std::vector<Found> found_;  // by mutex_
   mutable SteadyTime looked_at_{};    // by mutex_
 };
+
+// The pack that reads text in pictures; empty: turned off.
+std::string TextPack(const Settings& settings);
 
 // For an embedding worker. Models are loaded when the first task comes.
 ingest::Readers MakeReaders(const Settings& settings,
