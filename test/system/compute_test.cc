@@ -41,6 +41,15 @@ int64_t Count(const Server& server, const char* what) {
   return GetInt(server.Get("/api/index/status").json, what).value_or(-1);
 }
 
+// Files of removed blobs, which the next ones are written into, don't count.
+int BlobsLeft(const Server& server) {
+  int left = 0;
+  for (const auto& entry : fs::directory_iterator(server.data() + "/blobs")) {
+    left += entry.path().filename().native().starts_with("spare-") ? 0 : 1;
+  }
+  return left;
+}
+
 int64_t MediaTotal(const Server& server) {
   return GetInt(server.Get("/api/media?limit=1").json, "total").value_or(-1);
 }
@@ -196,10 +205,11 @@ TEST(ComputeServer, NeedsRedisForItsTasks) {
 
 TEST(Fencing, AWorkerStoppedBeyondItsLeaseChangesNothingAndIsCounted) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  constexpr int kPictures = 120;  // work for some seconds
   const RedisServer redis;
   const TemporaryDirectory folder;
   Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port()), "--workers", "2"});
-  WritePictures(server.files(), 0, 30, 1500);
+  WritePictures(server.files(), 0, kPictures, 1500);
   ASSERT_TRUE(server.Start()) << server.log();
   server.AddRoot();
 
@@ -225,16 +235,16 @@ TEST(Fencing, AWorkerStoppedBeyondItsLeaseChangesNothingAndIsCounted) {
   }));
   // The other one does it all.
   EXPECT_TRUE(server.AwaitIdle()) << server.log();
-  EXPECT_EQ(Count(server, "indexed"), 30);
+  EXPECT_EQ(Count(server, "indexed"), kPictures);
   kill(stopped, SIGCONT);
   EXPECT_TRUE(Eventually([&] {
     return GetInt(server.Get("/api/queue/stats").json, "stale_results").value_or(0) > 0;
   })) << server.log();
   EXPECT_GT(Metric(server, "msearch_stale_results_total"), 0);
   ASSERT_TRUE(server.AwaitIdle());
-  EXPECT_EQ(Count(server, "indexed"), 30);
-  EXPECT_EQ(MediaTotal(server), 30);
-  EXPECT_EQ(Metric(server, "msearch_commits_total{new=\"content\"}"), 30)
+  EXPECT_EQ(Count(server, "indexed"), kPictures);
+  EXPECT_EQ(MediaTotal(server), kPictures);
+  EXPECT_EQ(Metric(server, "msearch_commits_total{new=\"content\"}"), kPictures)
       << "each took effect once";
 }
 
@@ -386,7 +396,7 @@ TEST(Features, OfPathsAndUploadsComeFromTheWorkers) {
   EXPECT_EQ(GetInt(many.json, "done"), 1);
   EXPECT_EQ(GetInt(many.json, "failed"), 2);
   EXPECT_EQ(MediaTotal(server), media) << "nothing is committed";
-  EXPECT_TRUE(Eventually([&] { return fs::is_empty(server.data() + "/blobs"); }));
+  EXPECT_TRUE(Eventually([&] { return BlobsLeft(server) == 0; }));
 }
 
 TEST(Features, WhatIsNotDoneInTimeHasAReason) {
