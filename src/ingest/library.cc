@@ -446,7 +446,7 @@ Result<Json> Library::FailuresOf(const std::vector<std::string>& roots) const {
   for (const std::string& root : roots) {
     int64_t total = 0;
     for (const catalog::FailureInfo& one :
-         TRY(catalog_->Failures(root, 0, kShown - failures.size(), &total))) {
+         TRY(catalog_->Failures({.root = root}, 0, kShown - failures.size(), &total))) {
       failures.push_back({{"root", one.root},
                           {"path", SanitizeUtf8(one.path)},
                           {"code", CodeName(one.error.code)},
