@@ -83,7 +83,6 @@ const std::vector<Setting> kTable{
     {"processes.task_worker.child_memory_bytes_max", kInteger, "268435456", "", "",
      "A codec child that still holds more than this after a file is replaced, bytes", 32 * kMiB,
      int64_t{1} << 40},
-    {"processes.task_worker.file_timeout", kInteger, "60", "FEATURE_TIMEOUT", "",
     {"processes.task_worker.file_timeout", kInteger, "60", "", "",
      "Seconds that one file may take to decode", 1, 86400},
     {"processes.task_worker.picture_pixels_max", kInteger, "250000000", "", "",
