@@ -299,7 +299,8 @@ TEST_F(Failover, ListsAndCountsAreOfBoth) {
   const auto tasks = queue_->List({});
   ASSERT_TRUE(tasks.ok());
   for (const Task& task : *tasks) ids.push_back(task.id);
-  EXPECT_THAT(ids, ElementsAre(*b, *a));
+  // Ids of one millisecond are in no order.
+  EXPECT_THAT(ids, UnorderedElementsAre(*b, *a));
   EXPECT_EQ(*queue_->Count({}), 2);
   std::vector<std::string> names;
   const auto all = queue_->Stats();
@@ -315,27 +316,28 @@ TEST_F(Failover, OthersOfTheMachineFollowTheOwner) {
   const auto follower = FailoverQueue::Open(other);
   ASSERT_TRUE(follower.ok());
   EXPECT_EQ((*follower)->state(), State::kShared);
-  // A wait in the server's queue ends with the switch.
+  // A wait in the server's queue ends with the switch. One that begins after it gets the local
+  // task.
+  size_t taken_late = 0;
   std::jthread waiting([&] {
     LeaseRequest request;
     request.worker = "w";
     request.queues = {"embed"};
     request.wait_max = std::chrono::hours(1);
     const auto leases = (*follower)->TakeLeases(request);
-    // Or it came when the server was gone already.
     if (leases.ok()) {
-      EXPECT_THAT(*leases, IsEmpty());
+      taken_late = leases->size();
     } else {
       EXPECT_EQ(leases.code(), Code::kUnavailable);
     }
   });
   TakeServerAway();
   (*follower)->Look();
-  waiting.join();
   EXPECT_EQ((*follower)->state(), State::kLocal);
   EXPECT_EQ((*follower)->problem(), queue_->problem());
   ASSERT_TRUE(queue_->Enqueue(Named("embed", "meanwhile")).ok());
-  EXPECT_THAT(Take("embed", **follower), SizeIs(1));
+  waiting.join();
+  EXPECT_THAT(Take("embed", **follower), SizeIs(1 - taken_late));
 }
 
 }  // namespace
