@@ -28,7 +28,7 @@ export function declarePageTests({ url }: Target): void {
   test('TheStatusNamesComponentsWorkersQueuesAndModels', async ({ page }) => {
     await page.goto(`${url}/?view=status`);
     await until('components', async () => (await page.locator('.components li').count()) > 0);
-    await until('the model in use', () => page.getByText('In use', { exact: true }).isVisible());
+    await until('the model in use', () => page.getByText('In use', { exact: true }).first().isVisible());
     for (const title of ['Workers', 'Queues']) {
       const table = page.locator('section').filter({ has: page.getByRole('heading', { name: title }) });
       await until(title, async () => (await table.locator('tbody td b').count()) > 0);

@@ -90,7 +90,7 @@ export function declareSearchTests(target: Target): void {
       data.items.add(new File(['words'], 'a.txt', { type: 'text/plain' }));
       document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
     });
-    await until('the page says so', () => page.getByText('That is not a picture.').isVisible());
+    await until('the page says so', () => page.getByText('That is neither a picture nor a sound.').isVisible());
   });
 
   test('AHitLeadsToWhatIsLikeIt', async ({ page }) => {
