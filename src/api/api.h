@@ -71,7 +71,7 @@ struct Context {
       cut;
   std::function<Result<std::vector<embedding::PackStatus>>()> models;
   std::function<std::vector<ReaderState>()> readers;  // may be empty
-  std::string web_directory;  // built page; empty or absent: only the API
+  std::string web_directory;                          // built page; empty or absent: only the API
   std::string data_directory;
   std::string version;
   std::string token;  // empty: no access control

@@ -326,7 +326,8 @@ class Catalog {
                                                     size_t limit, int64_t* total) const = 0;
   // How many there are of each class, by its code; filtered by root alone.
   virtual Result<std::map<std::string, int64_t>> FailureClasses(const std::string& root) const = 0;
-  // Failed files become pending again, and what readers failed on is unread again. Returns how many.
+  // Failed files become pending again, and what readers failed on is unread again. Returns how
+  // many.
   virtual Result<int64_t> RetryFailures(const FailureFilter& filter) = 0;
 
   // Media with id > after, in order, with a file in a root that isn't paused.

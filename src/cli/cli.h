@@ -67,7 +67,8 @@ struct Check {
 struct Program {
   std::string version;
   std::vector<ServerCommand> commands;
-  // `model pull`: works without a server. From the calling thread. Tells how the pack is put to use.
+  // `model pull`: works without a server. From the calling thread. Tells how the pack is put to
+  // use.
   std::function<Result<std::string>(const PullRequest&)> pull;
   // `doctor`: what can be told about this machine without a server (runtime library, disk space).
   std::function<std::vector<Check>()> local_checks;

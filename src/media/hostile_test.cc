@@ -12,7 +12,8 @@
 namespace msearch::media {
 namespace {
 
-constexpr const char* kFormats[] = {"jpg", "png", "webp", "gif", "tif", "bmp", "heic", "avif", "jxl"};
+constexpr const char* kFormats[] = {"jpg", "png",  "webp", "gif", "tif",
+                                    "bmp", "heic", "avif", "jxl"};
 
 Codec MakeCodec() {
   CodecLimits limits;

@@ -2,7 +2,6 @@
 // faults a test wants.
 #pragma once
 
-
 #include <atomic>
 #include <condition_variable>
 #include <functional>
