@@ -37,7 +37,7 @@ export const en = {
     loadMore: 'Load more',
     failed: 'The search failed',
     results_label: 'Results',
-    moments: (n: number) => count(n, 'moment', 'moments'),
+    moments: (n: number) => count(n, 'moment', 'moments'), places: (n: number) => count(n, 'place', 'places'),
     page: (n: number) => `page ${n}`,
     score: (percent: string) => `Score ${percent}`,
     emptyTitle: 'Your library is empty',

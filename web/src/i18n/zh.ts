@@ -37,7 +37,7 @@ export const zh: Strings = {
     loadMore: '加载更多',
     failed: '搜索失败',
     results_label: '搜索结果',
-    moments: (n) => `${number(n)} 个片段`,
+    moments: (n) => `${number(n)} 个片段`, places: (n) => `${number(n)} 处`,
     page: (n) => `第 ${n} 页`,
     score: (percent) => `得分 ${percent}`,
     emptyTitle: '媒体库还是空的',
