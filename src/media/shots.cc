@@ -4,12 +4,12 @@
 // grid of averaged cells. In between lies a stretch of frames that nobody looked at. Encoders put
 // key frames at cuts where they can, so most cuts show in three facts that cost nothing: the two
 // key frames differ, the second came sooner than the encoder's usual distance, and no packet
-// between them is as large as one that holds a new picture. Then the cut is the key frame. Where
-// key frames differ but that explanation fails, or where a packet between them is suspiciously
-// large, or key frames are far apart, the stretch is decoded (without the frames that no other
-// refers to, and without the loop filter) and the cut is where neighbours differ most: by an
-// absolute amount, and by a multiple of what is usual around there, so that neither noise nor
-// steady motion makes a cut. A dissolve shows as a peak of the differences across a second.
+// between them stands out as one that holds a new picture would. Then the cut is the key frame.
+// Where key frames differ but that explanation fails, or where a packet between them stands out, or
+// key frames are far apart, the stretch is decoded (without the frames that no other refers to) and
+// the cut is where neighbours differ most: by an absolute amount, and by a multiple of what is
+// usual around there, so that neither noise nor steady motion makes a cut. A dissolve shows as a
+// peak of the differences across a second.
 
 #include "media/shots.h"
 
@@ -178,16 +178,24 @@ class Finder {
     if (end - begin <= kCloseStretch) {
       return differences[i] > kJump ? Suspicion::kCutNear : Suspicion::kNone;
     }
-    const bool early = end - begin < longest * 0.97;
-    if (early && !spike.large && differences[i] > std::max(kKeysDifferClearly, 3 * usual)) {
+    const bool early = end - begin < longest * 0.97 && !IsUsual(end - begin, i);
+    if (early && !spike.suspicious && differences[i] > std::max(kKeysDifferClearly, 3 * usual)) {
       return Suspicion::kCutAtKey;
     }
     return Suspicion::kLook;
   }
 
+  // Whether other key frames follow each other at this distance, so that it means nothing.
+  bool IsUsual(double length, size_t i) const {
+    size_t same = 0;
+    for (size_t j = 0; j + 1 < keys_.size(); ++j) {
+      same += j != i && std::abs(keys_[j + 1].time - keys_[j].time - length) < 0.05 ? 1 : 0;
+    }
+    return same >= std::max<size_t>(2, keys_.size() * 3 / 20);
+  }
+
   struct Spike {
-    bool large = false;       // some packet may hold a new picture
-    bool suspicious = false;  // it stands out among its neighbours, too
+    bool suspicious = false;  // some packet may hold a new picture
   };
 
   Spike LargestBetween(double begin, double end) const {
@@ -201,7 +209,6 @@ class Finder {
     }
     Spike spike;
     for (size_t i = 0; i < sizes.size(); ++i) {
-      spike.large |= sizes[i] > key_bytes / 3;
       // A new picture costs more than anything shortly before it, and more than what follows.
       constexpr size_t kNear = 8;
       uint32_t before = 0;
@@ -250,7 +257,8 @@ class Finder {
     auto made = file_.Decoder(stream_, limits_.pixels_max);
     if (made.ok() && GoTo(from.time, packet.get())) {
       av::Codec codec = std::move(*made);
-      codec->skip_loop_filter = AVDISCARD_ALL;
+      // Unfiltered pictures that others build on would drift away from what is meant.
+      codec->skip_loop_filter = AVDISCARD_NONREF;
       codec->skip_frame = AVDISCARD_NONREF;
       bool done = false;
       auto take = [&](AVFrame* decoded) {
