@@ -165,7 +165,7 @@ std::vector<std::pair<MediaId, Group>> GroupByMedia(
     group.strong |= candidate.strong;
     group.score = std::max(group.score, 1 - candidate.doubt);
   }
-  for (auto& [media, group] : groups) {
+  for (auto& [id, group] : groups) {
     if (group.members.size() <= kMomentsMax) continue;
     std::nth_element(group.members.begin(), group.members.begin() + kMomentsMax,
                      group.members.end(), [](const auto& a, const auto& b) {
