@@ -85,10 +85,11 @@ Result<> Channel::ReadExactly(char* out, size_t size, std::optional<SteadyTime> 
     if (deadline) {
       const auto left =
           std::chrono::duration_cast<Milliseconds>(*deadline - std::chrono::steady_clock::now());
-      if (left.count() <= 0) return Error{Code::kTimeout, "no answer in time"};
+      // An answer that came in time is taken even by somebody who looks late.
+      const int64_t wait = left.count() < 0 ? 0 : std::min<int64_t>(left.count() + 1, 60000);
       pollfd waiting{socket_.get(), POLLIN, 0};
-      const int ready =
-          poll(&waiting, 1, static_cast<int>(std::min<int64_t>(left.count() + 1, 60000)));
+      const int ready = poll(&waiting, 1, static_cast<int>(wait));
+      if (ready == 0 && wait == 0) return Error{Code::kTimeout, "no answer in time"};
       if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     }
     iovec piece{out, size};
@@ -116,9 +117,7 @@ Result<> Channel::ReadExactly(char* out, size_t size, std::optional<SteadyTime> 
   return Ok{};
 }
 
-Result<Frame> Channel::Receive(std::optional<Milliseconds> timeout) {
-  std::optional<SteadyTime> deadline;
-  if (timeout) deadline = std::chrono::steady_clock::now() + *timeout;
+Result<Frame> Channel::Receive(std::optional<SteadyTime> deadline) {
   Frame frame;
   Preamble preamble{};
   TRY(ReadExactly(reinterpret_cast<char*>(&preamble), sizeof(preamble), deadline, &frame.fd));
@@ -216,15 +215,24 @@ void Child::Kill() {
   Reap();
 }
 
-Result<Frame> Child::Call(const Frame& request, Milliseconds timeout) {
-  if (pid_ <= 0) TRY(Start());
-  Result<> sent = channel_->Send(request);
-  Result<Frame> answer = sent.ok() ? channel_->Receive(timeout) : Result<Frame>(sent.error());
+void Child::Send(const Frame& request, Milliseconds timeout) {
+  sent_at_ = std::chrono::steady_clock::now();
+  timeout_ = timeout;
+  sent_ = Ok{};
+  if (pid_ <= 0) sent_ = Start();
+  if (pid_ > 0) sent_ = channel_->Send(request);
+}
+
+Result<Frame> Child::Receive() {
+  if (pid_ <= 0)
+    return sent_.ok() ? Error{Code::kInternal, "child: was asked nothing"} : sent_.error();
+  Result<Frame> answer =
+      sent_.ok() ? channel_->Receive(sent_at_ + timeout_) : Result<Frame>(sent_.error());
   if (!answer.ok()) {
     if (answer.code() == Code::kTimeout) {
       Kill();
-      return Error{Code::kTimeout,
-                   options_.name + ": no answer within " + std::to_string(timeout.count()) + " ms"};
+      return Error{Code::kTimeout, options_.name + ": no answer within " +
+                                       std::to_string(timeout_.count()) + " ms"};
     }
     if (answer.code() == Code::kUnavailable) {
       // Nearly always it has ended by itself, and the signal comes too late to change its status.

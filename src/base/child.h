@@ -34,9 +34,9 @@ class Channel {
   explicit Channel(Fd socket) : socket_(std::move(socket)) {}
   // kUnavailable when the peer is gone.
   Result<> Send(const Frame& frame);
-  // kTimeout after `timeout`, kUnavailable when the peer is gone, kCorrupt for a broken frame.
-  // After any error the channel is of no further use.
-  Result<Frame> Receive(std::optional<Milliseconds> timeout = std::nullopt);
+  // kTimeout when nothing has come by `deadline`, kUnavailable when the peer is gone, kCorrupt for
+  // a broken frame. After any error the channel is of no further use.
+  Result<Frame> Receive(std::optional<SteadyTime> deadline = std::nullopt);
   int fd() const { return socket_.get(); }
   void Close() { socket_.Reset(); }
 
@@ -68,10 +68,19 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  // Sends the request to the child, starting one if none runs, and waits for its answer.
-  // kCrashed, naming the signal or exit status, when the child died; kTimeout when it didn't
-  // answer in time (it is killed). An answer {"error": code, "message": ...} becomes that error.
-  Result<Frame> Call(const Frame& request, Milliseconds timeout);
+  // Sends the request to the child, starting one if none runs. One request at a time: its answer
+  // has to be received before the next. The time that it may take counts from here. What goes
+  // wrong, Receive tells.
+  void Send(const Frame& request, Milliseconds timeout);
+  // Waits for the answer to what was sent. kCrashed, naming the signal or exit status, when the
+  // child died; kTimeout when it didn't answer in time (it is killed). An answer {"error": code,
+  // "message": ...} becomes that error.
+  Result<Frame> Receive();
+  // Both.
+  Result<Frame> Call(const Frame& request, Milliseconds timeout) {
+    Send(request, timeout);
+    return Receive();
+  }
 
   void Kill();
   bool running() const { return pid_ > 0; }
@@ -86,6 +95,9 @@ class Child {
   ChildOptions options_;
   pid_t pid_ = -1;
   std::optional<Channel> channel_;
+  Result<> sent_ = Ok{};
+  SteadyTime sent_at_{};
+  Milliseconds timeout_{0};
   uint64_t peak_memory_bytes_ = 0;
 };
 

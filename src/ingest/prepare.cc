@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "base/log.h"
 
@@ -11,6 +12,8 @@
 // file ends here, at the price of one read. Else the file is decoded once, by the codec child, from
 // the descriptor that was hashed. A file that changes meanwhile is left for its next version: the
 // monitor has seen it or will.
+//
+// While the child decodes one file of a batch, this process fetches and hashes the next.
 
 namespace msearch::ingest {
 namespace {
@@ -56,24 +59,48 @@ class Preparer {
         known_(std::move(known)),
         options_(options) {}
 
-  Outcome Handle(const queue::TaskContext& task) {
-    Outcome outcome;
-    auto job = PrepareJob::FromJson(task.lease().task.payload);
-    if (!job.ok()) {
-      outcome.status = job.error();
-      return outcome;
+  std::vector<Outcome> Handle(std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+    std::vector<Outcome> outcomes(tasks.size());
+    std::optional<Decoding> decoding;
+    const auto end = [&] {
+      if (!decoding) return;
+      const Result<> done = End(*decoding);
+      if (!done.ok()) decoding->outcome->status = done.error();
+      decoding.reset();
+    };
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      Outcome& outcome = outcomes[i];
+      if (tasks[i]->ShouldStop() || !HasRoom()) {
+        outcome.release = true;
+        if (!tasks[i]->ShouldStop()) outcome.delay = Milliseconds(250);
+        continue;
+      }
+      Decoding next;
+      next.task = tasks[i].get();
+      next.outcome = &outcome;
+      const Result<bool> decodes = Look(&next);
+      if (!decodes.ok()) outcome.status = decodes.error();
+      if (!decodes.ok() || !*decodes) continue;
+      end();
+      decoding = std::move(next);
+      Begin(*decoding);
     }
-    if (!HasRoom()) {
-      outcome.release = true;
-      outcome.delay = Milliseconds(250);
-      return outcome;
-    }
-    Result<> done = Prepare(*job, task, &outcome);
-    if (!done.ok()) outcome.status = done.error();
-    return outcome;
+    end();
+    return outcomes;
   }
 
  private:
+  // A file that the codec child is about to decode, or decodes.
+  struct Decoding {
+    const queue::TaskContext* task = nullptr;
+    Outcome* outcome = nullptr;
+    std::unique_ptr<MediaFile> file;
+    const Fd* content = nullptr;  // of the file
+    Parcel parcel;
+    bool upload() const { return !parcel.job.upload.empty(); }
+    Error Changing() const { return {Code::kUnavailable, parcel.job.path + ": still changing"}; }
+  };
+
   // Embedding that lags holds preparing back, so that the bytes in flight stay bounded. There is
   // work for seconds below this mark.
   bool HasRoom() const { return blobs_->bytes() <= blobs_->bytes_max() / 4 * 3; }
@@ -97,39 +124,47 @@ class Preparer {
         std::min(own + job.size / kBytesPerSecond, std::max(own, kLongest)));
   }
 
-  Result<> Prepare(const PrepareJob& job, const queue::TaskContext& task, Outcome* outcome) {
-    const queue::Priority priority = task.lease().task.priority;
-    const bool upload = !job.upload.empty();
-    const auto file = upload ? TRY(UploadedFile::Make(TRY(blobs_->Get(job.upload))))
-                             : TRY(media_->Find(job, task.stop_token()));
-    const Error changing{Code::kUnavailable, job.path + ": still changing"};
-    auto hash = file->Hash();
-    if (!hash.ok()) return hash.error();
-    if (file->Changed()) return changing;
-    Parcel parcel;
-    parcel.job = job;
-    parcel.hash = *hash;
+  // Whether the file has to be decoded; if not, its outcome is set.
+  Result<bool> Look(Decoding* that) {
+    Parcel& parcel = that->parcel;
+    const queue::Task& task = that->task->lease().task;
+    parcel.job = TRY(PrepareJob::FromJson(task.payload));
+    const PrepareJob& job = parcel.job;
+    that->file = that->upload() ? TRY(UploadedFile::Make(TRY(blobs_->Get(job.upload))))
+                                : TRY(media_->Find(job, that->task->stop_token()));
+    parcel.hash = TRY(that->file->Hash());
+    if (that->file->Changed()) return that->Changing();
     const std::string model_key = job.model ? job.model->key : "";
-    auto known = upload ? Result<bool>(false) : known_(*hash, model_key);
+    const auto known = that->upload() ? Result<bool>(false) : known_(parcel.hash, model_key);
     if (known.ok() && *known) {
-      outcome->result = {{"known", true}};
-      outcome->follow_ups.push_back(CommitTask(parcel, priority));
-      return Ok{};
+      that->outcome->result = {{"known", true}};
+      that->outcome->follow_ups.push_back(CommitTask(parcel, task.priority));
+      return false;
     }
+    that->content = TRY(that->file->Open());
+    return true;
+  }
 
+  void Begin(const Decoding& that) {
+    const PrepareJob& job = that.parcel.job;
     media::PrepareOptions wanted;
     wanted.picture_pixels_max = options_.picture_pixels_max;
-    wanted.thumbnail_side_max = upload ? 0 : options_.thumbnail_side_max;
+    wanted.thumbnail_side_max = that.upload() ? 0 : options_.thumbnail_side_max;
     if (job.model) {
       wanted.pixels = Wanted(job.model->image);
       wanted.passage_words_max = job.model->passage_words_max;
     }
     wanted.shots_max = ShotsMax(wanted.pixels);
     wanted.seconds_max = SecondsMax(job);
-    const Fd& content = *TRY(file->Open());
-    auto prepared = codec_->Prepare(content, job.path, wanted);
-    if (file->Changed()) return changing;
+    codec_->Begin(*that.content, job.path, wanted);
+  }
+
+  Result<> End(Decoding& that) {
+    auto prepared = codec_->End();
+    if (that.file->Changed()) return that.Changing();
     if (!prepared.ok()) return prepared.error();
+    Parcel& parcel = that.parcel;
+    const PrepareJob& job = parcel.job;
     Result<> stored = Store(*prepared, &parcel);
     if (!stored.ok()) {
       for (const std::string& id : parcel.Blobs()) blobs_->Remove(id);
@@ -138,16 +173,17 @@ class Preparer {
     const bool embeds =
         job.model && (!parcel.pixels.empty() || (prepared->type == media::MediaType::kDocument &&
                                                  job.model->embeds_passages));
-    outcome->result = {{"type", media::TypeName(prepared->type)},
-                       {"segments", prepared->segments.size()}};
-    if (upload && !embeds) {
+    that.outcome->result = {{"type", media::TypeName(prepared->type)},
+                            {"segments", prepared->segments.size()}};
+    if (that.upload() && !embeds) {
       for (const std::string& id : parcel.Blobs()) blobs_->Remove(id);
       return Error{Code::kUnsupported, job.path + ": the model makes no vectors of it"};
     }
-    outcome->follow_ups.push_back(embeds ? EmbedTask(parcel, priority)
-                                         : CommitTask(parcel, priority));
+    const queue::Task& task = that.task->lease().task;
+    that.outcome->follow_ups.push_back(embeds ? EmbedTask(parcel, task.priority)
+                                              : CommitTask(parcel, task.priority));
     // Who waits for the vectors finds the next step by this one.
-    if (upload) outcome->follow_ups.back().parent = task.lease().task.id;
+    if (that.upload()) that.outcome->follow_ups.back().parent = task.id;
     return Ok{};
   }
 
@@ -178,15 +214,7 @@ queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
   auto preparer = std::make_shared<Preparer>(std::move(blobs), std::move(codec), std::move(media),
                                              std::move(known), options);
   return [preparer](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
-    std::vector<Outcome> outcomes;
-    for (const auto& task : tasks) {
-      if (task->ShouldStop()) {
-        outcomes.emplace_back().release = true;
-      } else {
-        outcomes.push_back(preparer->Handle(*task));
-      }
-    }
-    return outcomes;
+    return preparer->Handle(tasks);
   };
 }
 

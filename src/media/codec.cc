@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <charconv>
+#include <utility>
 
 #include "base/child.h"
 #include "base/strings.h"
@@ -99,9 +101,15 @@ struct Codec::Impl {
     return {error.code, std::move(message)};
   }
 
-  template <typename Answer, typename Read>
-  Result<Answer> Ask(const Fd& file, const std::string& name, const Wanted& wanted, Read&& read,
-                     uint32_t seconds_max = 0) {
+  // What a child was asked and hasn't answered yet.
+  struct Asked {
+    std::string name;
+    const Decoder* decoder = nullptr;
+    Helper* helper = nullptr;
+  };
+
+  void Begin(const Fd& file, const std::string& name, const Wanted& wanted,
+             uint32_t seconds_max = 0) {
     const Decoder* decoder = DecoderOf(file, name);
     const bool by_tool = decoder != nullptr && decoder->by_tool;
     Helper& helper = by_tool ? with_tools : plain;
@@ -109,19 +117,30 @@ struct Codec::Impl {
     Frame request;
     request.head = ToJson(CodecRequest{name, wanted, by_tool});
     request.fd = Fd(file.get());
-    const Milliseconds patience(seconds_max > 0 ? int64_t{seconds_max} * 1000 : limits.timeout_ms);
-    Result<Frame> answer = helper.child.Call(request, patience);
+    helper.child.Send(
+        request, Milliseconds(seconds_max > 0 ? int64_t{seconds_max} * 1000 : limits.timeout_ms));
     request.fd.Release();  // lent
-    if (!answer.ok()) return Explain(answer.error(), helper, decoder, name);
+    assert(!asked);
+    asked = {name, decoder, &helper};
+  }
+
+  template <typename Answer, typename Read>
+  Result<Answer> End(Read&& read) {
+    assert(asked);
+    const Asked that = *std::exchange(asked, std::nullopt);
+    Result<Frame> answer = that.helper->child.Receive();
+    if (!answer.ok()) return Explain(answer.error(), *that.helper, that.decoder, that.name);
     Result<Answer> out = read(std::move(*answer));
     if (out.ok()) return out;
-    helper.child.Kill();
-    return Explain(out.error(), helper, decoder, name);
+    that.helper->child.Kill();
+    return Explain(out.error(), *that.helper, that.decoder, that.name);
   }
 
   CodecLimits limits;
   Helper plain;
   Helper with_tools;
+  std::optional<Asked> asked;
+  PrepareOptions preparing;  // what was asked with Codec::Begin
 };
 
 Codec::Codec(std::vector<std::string> child_arguments, CodecLimits limits)
@@ -129,28 +148,31 @@ Codec::Codec(std::vector<std::string> child_arguments, CodecLimits limits)
 
 Codec::~Codec() = default;
 
-Result<Prepared> Codec::Prepare(const Fd& file, const std::string& name,
-                                const PrepareOptions& options) {
-  return impl_->Ask<Prepared>(
-      file, name, options,
-      [&](Frame answer) { return PreparedFromFrame(std::move(answer), options); },
-      options.seconds_max);
+void Codec::Begin(const Fd& file, const std::string& name, const PrepareOptions& options) {
+  impl_->preparing = options;
+  impl_->Begin(file, name, options, options.seconds_max);
+}
+
+Result<Prepared> Codec::End() {
+  return impl_->End<Prepared>(
+      [&](Frame answer) { return PreparedFromFrame(std::move(answer), impl_->preparing); });
 }
 
 Result<View> Codec::ViewOf(const Fd& file, const std::string& name, const ViewWanted& wanted) {
-  return impl_->Ask<View>(file, name, wanted,
-                          [&](Frame answer) { return ViewFromFrame(std::move(answer), wanted); });
+  impl_->Begin(file, name, wanted);
+  return impl_->End<View>([&](Frame answer) { return ViewFromFrame(std::move(answer), wanted); });
 }
 
 Result<std::vector<float>> Codec::SamplesOf(const Fd& file, const std::string& name,
                                             const SamplesWanted& wanted) {
-  return impl_->Ask<std::vector<float>>(
-      file, name, wanted, [&](const Frame& answer) { return SamplesFromFrame(answer, wanted); });
+  impl_->Begin(file, name, wanted);
+  return impl_->End<std::vector<float>>(
+      [&](const Frame& answer) { return SamplesFromFrame(answer, wanted); });
 }
 
 Result<Clip> Codec::ClipOf(const Fd& file, const std::string& name, const ClipWanted& wanted) {
-  return impl_->Ask<Clip>(file, name, wanted,
-                          [&](Frame answer) { return ClipFromFrame(std::move(answer), wanted); });
+  impl_->Begin(file, name, wanted);
+  return impl_->End<Clip>([&](Frame answer) { return ClipFromFrame(std::move(answer), wanted); });
 }
 
 uint64_t Codec::peak_memory_bytes() const {

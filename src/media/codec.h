@@ -171,7 +171,14 @@ class Codec {
   // apart and stands in messages. Errors: kInvalid (not a regular file), kCorrupt (broken or
   // truncated beyond use), kUnsupported (nothing here reads it), kTooLarge (a limit, named),
   // kCrashed (the child died: kind and peak memory in the message), kTimeout.
-  Result<Prepared> Prepare(const Fd& file, const std::string& name, const PrepareOptions& options);
+  Result<Prepared> Prepare(const Fd& file, const std::string& name, const PrepareOptions& options) {
+    Begin(file, name, options);
+    return End();
+  }
+  // The two halves of Prepare, for those who have something to do meanwhile. What was begun has to
+  // be ended before anything else is asked; `file` may be closed in between.
+  void Begin(const Fd& file, const std::string& name, const PrepareOptions& options);
+  Result<Prepared> End();
 
   // kNotFound for a page or time that isn't there; else errors as Prepare.
   Result<View> ViewOf(const Fd& file, const std::string& name, const ViewWanted& wanted);
