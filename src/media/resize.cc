@@ -1,9 +1,9 @@
 // Two passes, rows first: the vertical pass works on whole rows, whatever the channels, and leaves
 // fewer rows for the horizontal one, whose inner step is one pixel of four channels. Weights are
 // integers of 14 bits that sum up to exactly 1 << 14, so a flat colour stays what it was. Both
-// passes take two source values at a time, for SSE2's multiplication and addition of pairs; the
-// number of weights is made even by a zero. Compilers don't find that by themselves: what they make
-// of the plain loops, which are here for other processors, takes three times as long.
+// passes multiply and add pairs of source values; the number of weights is filled up with zeros.
+// Compilers don't find that by themselves: what they make of the plain loops, which are here for
+// other processors, takes three times as long.
 
 #include "media/resize.h"
 
@@ -21,10 +21,12 @@ namespace {
 
 constexpr int kWeightBits = 14;
 constexpr int kHalf = 1 << (kWeightBits - 1);
+constexpr size_t kTogether = 4;  // source pixels
 
 struct Taps {
   uint32_t first = 0;  // source index
-  uint32_t count = 0;  // even; the last may lie beyond the source, with a weight of zero
+  uint32_t count =
+      0;  // a multiple of kTogether; the last may lie beyond the source: weights of zero
   size_t weights = 0;  // where they begin in Filter::weights
 };
 
@@ -50,7 +52,7 @@ void AppendNormalised(Filter& filter, const std::vector<double>& weights, double
     left -= rounded;
   }
   filter.weights[largest] = static_cast<int16_t>(filter.weights[largest] + left);
-  if (weights.size() % 2 != 0) filter.weights.push_back(0);
+  filter.weights.resize((filter.weights.size() + kTogether - 1) / kTogether * kTogether);
 }
 
 Filter MakeFilter(uint32_t source_size, double begin, double length, uint32_t out_size) {
@@ -71,10 +73,10 @@ Filter MakeFilter(uint32_t source_size, double begin, double length, uint32_t ou
       weights.push_back(Cubic((static_cast<double>(j) + 0.5 - center) / stretch));
       sum += weights.back();
     }
-    filter.taps.push_back({static_cast<uint32_t>(first),
-                           static_cast<uint32_t>((weights.size() + 1) / 2 * 2),
-                           filter.weights.size()});
+    const size_t before = filter.weights.size();
     AppendNormalised(filter, weights, sum);
+    filter.taps.push_back({static_cast<uint32_t>(first),
+                           static_cast<uint32_t>(filter.weights.size() - before), before});
   }
   return filter;
 }
@@ -158,26 +160,64 @@ void ReduceRows(uint8_t* out, const uint8_t* const* rows, const int16_t* weights
   }
 }
 
-// One output pixel from the pixels under the filter.
-void ReducePixels(uint8_t* out, const uint8_t* pixels, const int16_t* weights, uint32_t count) {
 #if defined(__SSE2__)
-  const __m128i zero = _mm_setzero_si128();
-  __m128i sum = _mm_set1_epi32(kHalf);
-  for (uint32_t k = 0; k < count; k += 2) {
-    const __m128i two = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(pixels + size_t{k} * 4));
-    const __m128i mixed = _mm_unpacklo_epi8(_mm_unpacklo_epi8(two, _mm_srli_si128(two, 4)), zero);
-    sum = _mm_add_epi32(sum, _mm_madd_epi16(mixed, PairOfWeights(weights + k)));
+// As ReducePixels below, twice as wide.
+__attribute__((target("avx2"))) void ReducePixelsAvx2(uint8_t* out, const uint8_t* pixels,
+                                                      const Filter& filter) {
+  // Of four pixels: the channels of the first two side by side, then those of the others.
+  const __m128i side_by_side = _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+  const __m256i first_two_then_others = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+  for (const Taps& taps : filter.taps) {
+    const uint8_t* under = pixels + size_t{taps.first} * 4;
+    const int16_t* weights = filter.weights.data() + taps.weights;
+    __m256i sums = _mm256_setzero_si256();
+    for (uint32_t k = 0; k < taps.count; k += 4) {
+      const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(under + size_t{k} * 4));
+      const __m256i mixed = _mm256_cvtepu8_epi16(_mm_shuffle_epi8(four, side_by_side));
+      const __m128i four_weights = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights + k));
+      const __m256i pairs =
+          _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(four_weights), first_two_then_others);
+      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(mixed, pairs));
+    }
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    sum = _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(kHalf)), kWeightBits);
+    sum = _mm_packs_epi32(sum, sum);
+    const int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(sum, sum));
+    std::memcpy(out, &bytes, sizeof(bytes));
+    out += sizeof(bytes);
   }
-  sum = _mm_packs_epi32(_mm_srai_epi32(sum, kWeightBits), zero);
-  const int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(sum, zero));
-  std::memcpy(out, &bytes, sizeof(bytes));
-#else
-  for (int channel = 0; channel < 4; ++channel) {
-    int32_t sum = 0;
-    for (uint32_t k = 0; k < count; ++k) sum += int32_t{pixels[k * 4 + channel]} * weights[k];
-    out[channel] = Clamped(sum);
-  }
+}
 #endif
+
+// One output row from a row of pixels, which has kTogether - 1 more behind its end.
+void ReducePixels(uint8_t* out, const uint8_t* pixels, const Filter& filter) {
+#if defined(__SSE2__)
+  static const bool kHasAvx2 = __builtin_cpu_supports("avx2");
+  if (kHasAvx2) return ReducePixelsAvx2(out, pixels, filter);
+#endif
+  for (const Taps& taps : filter.taps) {
+    const uint8_t* under = pixels + size_t{taps.first} * 4;
+    const int16_t* weights = filter.weights.data() + taps.weights;
+#if defined(__SSE2__)
+    const __m128i zero = _mm_setzero_si128();
+    __m128i sum = _mm_set1_epi32(kHalf);
+    for (uint32_t k = 0; k < taps.count; k += 2) {
+      const __m128i two = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(under + size_t{k} * 4));
+      const __m128i mixed = _mm_unpacklo_epi8(_mm_unpacklo_epi8(two, _mm_srli_si128(two, 4)), zero);
+      sum = _mm_add_epi32(sum, _mm_madd_epi16(mixed, PairOfWeights(weights + k)));
+    }
+    sum = _mm_packs_epi32(_mm_srai_epi32(sum, kWeightBits), zero);
+    const int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(sum, zero));
+    std::memcpy(out, &bytes, sizeof(bytes));
+#else
+    for (int channel = 0; channel < 4; ++channel) {
+      int32_t sum = 0;
+      for (uint32_t k = 0; k < taps.count; ++k) sum += int32_t{under[k * 4 + channel]} * weights[k];
+      out[channel] = Clamped(sum);
+    }
+#endif
+    out += 4;
+  }
 }
 
 }  // namespace
@@ -188,12 +228,12 @@ Raster Resize(const Raster& source, const Area& area, uint32_t width, uint32_t h
   const Filter columns = MakeFilter(source.width, area.left, area.width, width);
   const Filter rows = MakeFilter(source.height, area.top, area.height, height);
 
-  // Only the columns that the second pass will look at; and one pixel more, for a weight of zero.
+  // Only the columns that the second pass will look at; and some pixels more, for weights of zero.
   const size_t left = size_t{columns.taps.front().first} * 4;
   const size_t right = std::min<size_t>(source.width, size_t{columns.taps.back().first} +
                                                           columns.taps.back().count) *
                        4;
-  std::vector<uint8_t> reduced((size_t{source.width} + 1) * 4);
+  std::vector<uint8_t> reduced((size_t{source.width} + kTogether - 1) * 4);
   std::vector<const uint8_t*> under;
   Raster out(width, height);
   for (uint32_t y = 0; y < height; ++y) {
@@ -204,11 +244,7 @@ Raster Resize(const Raster& source, const Area& area, uint32_t width, uint32_t h
     }
     ReduceRows(reduced.data() + left, under.data(), rows.weights.data() + taps.weights, taps.count,
                right - left);
-    for (uint32_t x = 0; x < width; ++x) {
-      const Taps& pixels = columns.taps[x];
-      ReducePixels(out.row(y) + size_t{x} * 4, reduced.data() + size_t{pixels.first} * 4,
-                   columns.weights.data() + pixels.weights, pixels.count);
-    }
+    ReducePixels(out.row(y), reduced.data(), columns);
   }
   return out;
 }
