@@ -112,22 +112,16 @@ void Library::HandleCommits(std::stop_token stop) {
       pending.commit.hash = parcel.hash;
       if (parcel.job.model) pending.commit.model_key = parcel.job.model->key;
       if (parcel.document.empty()) return Ok{};
-      const auto prepared =
-          TRY(media::Prepared::FromHead(TRY(FromCbor(TRY(blobs_->Get(parcel.document))))));
+      const auto prepared = TRY(DecodePrepared(TRY(blobs_->Get(parcel.document))));
       std::vector<embedding::Embedding> embeddings;
       if (!parcel.vectors.empty()) {
         embeddings = TRY(DecodeVectors(TRY(blobs_->Get(parcel.vectors))));
       }
-      if (!parcel.thumbnail.empty()) {
-        TRY(thumbnails_.Store(parcel.hash, TRY(blobs_->Get(parcel.thumbnail))));
-      }
-      if (!parcel.strip.empty()) {
-        TRY(thumbnails_.StoreStrip(parcel.hash, TRY(blobs_->Get(parcel.strip))));
-      }
+      if (!prepared.thumbnail.empty()) TRY(thumbnails_.Store(parcel.hash, prepared.thumbnail));
+      if (!prepared.strip.empty()) TRY(thumbnails_.StoreStrip(parcel.hash, prepared.strip));
       pending.commit.content = ContentOf(parcel, prepared, embeddings);
-      if (!parcel.sound.empty()) {
-        AddSoundPrint(TRY(media::SoundPrint::Decode(TRY(blobs_->Get(parcel.sound)))),
-                      &*pending.commit.content);
+      if (!prepared.sound.empty()) {
+        AddSoundPrint(TRY(media::SoundPrint::Decode(prepared.sound)), &*pending.commit.content);
       }
       return Ok{};
     }();

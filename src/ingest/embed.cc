@@ -19,12 +19,18 @@ constexpr size_t kPicturesAtOnce = 32;
 struct Item {
   Parcel parcel;
   queue::Priority priority = queue::Priority::kNormal;
-  std::vector<std::string> pixels;
+  std::string pixels;  // of all its pictures
+  size_t picture_bytes = 1;
   std::vector<media::Segment> segments;
   bool document = false;
   std::vector<embedding::Embedding> embeddings;
   Outcome outcome;
   bool open = true;  // still to be embedded
+
+  size_t pictures() const { return pixels.size() / picture_bytes; }
+  std::string_view picture(size_t i) const {
+    return std::string_view(pixels).substr(i * picture_bytes, picture_bytes);
+  }
 };
 
 // Another queue, or a lease that was lost, may have brought this content to its commit since the
@@ -52,11 +58,16 @@ Item LoadItem(storage::BlobStore& blobs, const ContentKnown& known, const TaskCo
       item.outcome.follow_ups.push_back(CommitTask(path_only, item.priority));
       return Ok{};
     }
-    const std::string document = TRY(blobs.Get(item.parcel.document));
-    const media::Prepared prepared = TRY(media::Prepared::FromHead(TRY(FromCbor(document))));
-    item.segments = prepared.segments;
+    media::Prepared prepared = TRY(DecodePrepared(TRY(blobs.Get(item.parcel.document))));
+    item.segments = std::move(prepared.segments);
     item.document = prepared.type == media::MediaType::kDocument;
-    for (const std::string& id : item.parcel.pixels) item.pixels.push_back(TRY(blobs.Get(id)));
+    if (item.parcel.pixels.empty()) return Ok{};
+    item.pixels = TRY(blobs.Get(item.parcel.pixels));
+    const embedding::ImageInputSpec& spec = item.parcel.job.model->image;
+    item.picture_bytes = size_t{3} * spec.width * spec.height;
+    if (item.picture_bytes == 0 || item.pixels.size() % item.picture_bytes != 0) {
+      return Error{Code::kInvalid, "pixels: not pictures as the model wants them"};
+    }
     return Ok{};
   }();
   if (loaded.ok()) return item;
@@ -77,7 +88,7 @@ Item LoadItem(storage::BlobStore& blobs, const ContentKnown& known, const TaskCo
 }
 
 bool HasPixels(const Item& item, const media::Segment& segment) {
-  return segment.pixels >= 0 && static_cast<size_t>(segment.pixels) < item.pixels.size();
+  return segment.pixels >= 0 && static_cast<size_t>(segment.pixels) < item.pictures();
 }
 
 // A document may have pages that are pictures, and pages that have nothing for a model.
@@ -89,7 +100,7 @@ Result<> EmbedItems(embedding::Embedder& model, std::span<Item*> items) {
   std::vector<embedding::ImageInput> pictures;
   std::vector<std::string> passages;
   for (Item* item : items) {
-    for (const std::string& pixels : item->pixels) pictures.push_back({pixels});
+    for (size_t i = 0; i < item->pictures(); ++i) pictures.push_back({item->picture(i)});
     if (!model.info().embeds_passages) continue;
     for (const media::Segment& segment : item->segments) {
       if (IsPassage(*item, segment)) passages.push_back(segment.text);
@@ -117,7 +128,7 @@ Result<> EmbedItems(embedding::Embedder& model, std::span<Item*> items) {
         item->embeddings[i] = read[next_passage++];
       }
     }
-    next_picture += item->pixels.size();
+    next_picture += item->pictures();
   }
   return Ok{};
 }
@@ -130,8 +141,7 @@ void Deliver(storage::BlobStore& blobs, Item* item) {
   }
   item->parcel.vectors = *vectors;
   // The inputs have done their work; the document goes on to the commit.
-  for (const std::string& id : item->parcel.pixels) blobs.Remove(id);
-  item->parcel.pixels.clear();
+  if (!item->parcel.pixels.empty()) blobs.Remove(std::exchange(item->parcel.pixels, ""));
   item->outcome.result = {{"segments", item->embeddings.size()}};
   if (!item->parcel.job.upload.empty()) {
     // Only the vectors were wanted; whoever did removes their blob.

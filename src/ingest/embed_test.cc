@@ -110,21 +110,23 @@ TEST(EmbedHandler, GivesEachPageOfADocumentTheVectorsOfItsTextOrPicture) {
       storage::OpenFileBlobStore(folder.path(), 1 << 24).value();
   media::Prepared prepared;
   prepared.type = media::MediaType::kDocument;
-  prepared.pixels = {"\x07zz"};
+  prepared.pixels = {"\x07zz", "\x09zz"};
   prepared.segments = {
       {.index = 0, .kind = media::SegmentKind::kPassage, .text = "four", .page = 1},
       {.index = 1, .page = 2, .pixels = 0},
       {.index = 2, .page = 3},
-      {.index = 3, .kind = media::SegmentKind::kPassage, .text = "sixsix", .page = 4}};
+      {.index = 3, .kind = media::SegmentKind::kPassage, .text = "sixsix", .page = 4},
+      {.index = 4, .page = 5, .pixels = 1}};
   Parcel parcel;
   parcel.job.file = 7;
   parcel.job.path = "a.pdf";
   parcel.job.root = "r";
   parcel.job.root_path = "/r";
-  parcel.job.model = TargetModel{.name = "plain", .key = "plain-1", .embeds_passages = true};
+  parcel.job.model =
+      TargetModel{.name = "plain", .key = "plain-1", .image = {1, 1}, .embeds_passages = true};
   parcel.hash = Sha256("a");
-  parcel.document = blobs->Put(ToCbor(prepared.Head())).value();
-  parcel.pixels = {blobs->Put(prepared.pixels[0]).value()};
+  parcel.document = blobs->Put(EncodePrepared(prepared)).value();
+  parcel.pixels = blobs->Put(prepared.pixels[0] + prepared.pixels[1]).value();
   queue::Lease lease;
   lease.task.payload = parcel.ToJson();
 
@@ -141,11 +143,12 @@ TEST(EmbedHandler, GivesEachPageOfADocumentTheVectorsOfItsTextOrPicture) {
   ASSERT_EQ(outcomes[0].follow_ups.size(), 1U);
   const Parcel done = Parcel::FromJson(outcomes[0].follow_ups[0].payload).value();
   const auto embeddings = DecodeVectors(blobs->Get(done.vectors).value()).value();
-  ASSERT_EQ(embeddings.size(), 4U);
+  ASSERT_EQ(embeddings.size(), 5U);
   EXPECT_THAT(embeddings[0].views, ElementsAre(ElementsAre(4, 1)));
   EXPECT_THAT(embeddings[1].views, ElementsAre(ElementsAre(7, 0)));
   EXPECT_THAT(embeddings[2].views, IsEmpty());
   EXPECT_THAT(embeddings[3].views, ElementsAre(ElementsAre(6, 1)));
+  EXPECT_THAT(embeddings[4].views, ElementsAre(ElementsAre(9, 0)));
 }
 
 }  // namespace

@@ -99,9 +99,6 @@ Result<PrepareJob> PrepareJob::FromJson(const Json& json) {
 Json Parcel::ToJson() const {
   Json json{{"job", job.ToJson()}, {"hash", hash.hex()}};
   if (!document.empty()) json["document"] = document;
-  if (!thumbnail.empty()) json["thumbnail"] = thumbnail;
-  if (!strip.empty()) json["strip"] = strip;
-  if (!sound.empty()) json["sound"] = sound;
   if (!pixels.empty()) json["pixels"] = pixels;
   if (!vectors.empty()) json["vectors"] = vectors;
   return json;
@@ -115,22 +112,14 @@ Result<Parcel> Parcel::FromJson(const Json& json) {
   parcel.job = TRY(PrepareJob::FromJson(json["job"]));
   parcel.hash = TRY(Digest::FromHex(GetString(json, "hash").value_or("")));
   parcel.document = GetString(json, "document").value_or("");
-  parcel.thumbnail = GetString(json, "thumbnail").value_or("");
-  parcel.strip = GetString(json, "strip").value_or("");
-  parcel.sound = GetString(json, "sound").value_or("");
+  parcel.pixels = GetString(json, "pixels").value_or("");
   parcel.vectors = GetString(json, "vectors").value_or("");
-  if (json.contains("pixels")) {
-    for (const Json& id : json["pixels"]) {
-      if (!id.is_string()) return Error{Code::kInvalid, "task: pixels aren't blob ids"};
-      parcel.pixels.push_back(id.get<std::string>());
-    }
-  }
   return parcel;
 }
 
 std::vector<std::string> Parcel::Blobs() const {
-  std::vector<std::string> ids = pixels;
-  for (const std::string& id : {document, thumbnail, strip, sound, vectors}) {
+  std::vector<std::string> ids;
+  for (const std::string& id : {document, pixels, vectors}) {
     if (!id.empty()) ids.push_back(id);
   }
   return ids;
@@ -354,16 +343,64 @@ NewTask ScanEndedTask(const watch::RootSpec& root, const watch::RootStatus& stat
   return task;
 }
 
+namespace {
+
+void PutSize(std::string* out, size_t size) {
+  const auto value = static_cast<uint32_t>(size);
+  out->append(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+
+// Nothing when there aren't as many bytes.
+std::optional<uint32_t> TakeSize(std::string_view* bytes) {
+  uint32_t value = 0;
+  if (bytes->size() < sizeof(value)) return std::nullopt;
+  std::memcpy(&value, bytes->data(), sizeof(value));
+  bytes->remove_prefix(sizeof(value));
+  return value;
+}
+std::optional<std::string_view> TakePart(std::string_view* bytes) {
+  const auto size = TakeSize(bytes);
+  if (!size || bytes->size() < *size) return std::nullopt;
+  const std::string_view part = bytes->substr(0, *size);
+  bytes->remove_prefix(*size);
+  return part;
+}
+
+}  // namespace
+
+// The blob: the head as CBOR, thumbnail, strip and sound, each behind its u32 size. Little-endian.
+std::string EncodePrepared(const media::Prepared& prepared) {
+  std::string out;
+  for (const std::string& part :
+       {ToCbor(prepared.Head()), prepared.thumbnail, prepared.strip, prepared.sound}) {
+    PutSize(&out, part.size());
+    out += part;
+  }
+  return out;
+}
+
+Result<media::Prepared> DecodePrepared(std::string_view bytes) {
+  const Error broken{Code::kCorrupt, "document: broken blob"};
+  const auto head = TakePart(&bytes);
+  if (!head) return broken;
+  media::Prepared prepared = TRY(media::Prepared::FromHead(TRY(FromCbor(*head))));
+  for (std::string* part : {&prepared.thumbnail, &prepared.strip, &prepared.sound}) {
+    const auto taken = TakePart(&bytes);
+    if (!taken) return broken;
+    *part = *taken;
+  }
+  return prepared;
+}
+
 // The blob: for each embedding u32 views, for each view u32 dimensions and its floats, then u32
 // size and the labels as CBOR. All little-endian.
 std::string EncodeVectors(const std::vector<embedding::Embedding>& embeddings) {
   std::string out;
-  auto put = [&](uint32_t value) { out.append(reinterpret_cast<const char*>(&value), 4); };
-  put(static_cast<uint32_t>(embeddings.size()));
+  PutSize(&out, embeddings.size());
   for (const embedding::Embedding& one : embeddings) {
-    put(static_cast<uint32_t>(one.views.size()));
+    PutSize(&out, one.views.size());
     for (const std::vector<float>& view : one.views) {
-      put(static_cast<uint32_t>(view.size()));
+      PutSize(&out, view.size());
       out.append(reinterpret_cast<const char*>(view.data()), view.size() * sizeof(float));
     }
     Json labels = Json::array();
@@ -371,7 +408,7 @@ std::string EncodeVectors(const std::vector<embedding::Embedding>& embeddings) {
       labels.push_back({label.text, label.probability, label.generals});
     }
     const std::string cbor = ToCbor(labels);
-    put(static_cast<uint32_t>(cbor.size()));
+    PutSize(&out, cbor.size());
     out += cbor;
   }
   return out;
@@ -379,31 +416,24 @@ std::string EncodeVectors(const std::vector<embedding::Embedding>& embeddings) {
 
 Result<std::vector<embedding::Embedding>> DecodeVectors(std::string_view bytes) {
   const Error broken{Code::kCorrupt, "vectors: broken blob"};
-  auto take = [&](uint32_t* value) {
-    if (bytes.size() < 4) return false;
-    std::memcpy(value, bytes.data(), 4);
-    bytes.remove_prefix(4);
-    return true;
-  };
-  uint32_t count = 0;
-  if (!take(&count)) return broken;
+  const auto count = TakeSize(&bytes);
+  if (!count) return broken;
   std::vector<embedding::Embedding> out;
-  for (uint32_t i = 0; i < count; ++i) {
+  for (uint32_t i = 0; i < *count; ++i) {
     embedding::Embedding one;
-    uint32_t views = 0;
-    if (!take(&views) || views > 64) return broken;
-    for (uint32_t v = 0; v < views; ++v) {
-      uint32_t dimensions = 0;
-      if (!take(&dimensions) || bytes.size() / sizeof(float) < dimensions) return broken;
-      std::vector<float> view(dimensions);
-      if (dimensions > 0) std::memcpy(view.data(), bytes.data(), dimensions * sizeof(float));
-      bytes.remove_prefix(dimensions * sizeof(float));
+    const auto views = TakeSize(&bytes);
+    if (!views || *views > 64) return broken;
+    for (uint32_t v = 0; v < *views; ++v) {
+      const auto dimensions = TakeSize(&bytes);
+      if (!dimensions || bytes.size() / sizeof(float) < *dimensions) return broken;
+      std::vector<float> view(*dimensions);
+      if (*dimensions > 0) std::memcpy(view.data(), bytes.data(), *dimensions * sizeof(float));
+      bytes.remove_prefix(*dimensions * sizeof(float));
       one.views.push_back(std::move(view));
     }
-    uint32_t size = 0;
-    if (!take(&size) || bytes.size() < size) return broken;
-    const Json labels = TRY(FromCbor(bytes.substr(0, size)));
-    bytes.remove_prefix(size);
+    const auto cbor = TakePart(&bytes);
+    if (!cbor) return broken;
+    const Json labels = TRY(FromCbor(*cbor));
     try {
       for (const Json& label : labels) {
         one.labels.push_back({label.at(0).get<std::string>(), label.at(1).get<float>(),

@@ -86,12 +86,9 @@ struct PrepareJob {
 struct Parcel {
   PrepareJob job;
   Digest hash;
-  std::string document;             // blob: media::Prepared::Head as CBOR; empty: content was known
-  std::string thumbnail;            // blob; empty: none
-  std::string strip;                // blob: media::Prepared::strip; empty: none
-  std::string sound;                // blob: media::Prepared::sound; empty: none
-  std::vector<std::string> pixels;  // blobs, as Prepared::pixels
-  std::string vectors;              // blob: see EncodeVectors; empty: not embedded
+  std::string document;  // blob: see EncodePrepared; empty: content was known
+  std::string pixels;    // blob: Prepared::pixels one behind the other; empty: none
+  std::string vectors;   // blob: see EncodeVectors; empty: not embedded
   Json ToJson() const;
   static Result<Parcel> FromJson(const Json& json);
   std::vector<std::string> Blobs() const;
@@ -160,6 +157,10 @@ queue::NewTask UnwatchTask(const std::string& root);
 queue::NewTask ChangesTask(const watch::RootSpec& root, const std::vector<watch::Change>& changes);
 queue::NewTask ScanEndedTask(const watch::RootSpec& root, const watch::RootStatus& status,
                              bool complete);
+
+// What a decode gave but its pixels, as one blob.
+std::string EncodePrepared(const media::Prepared& prepared);
+Result<media::Prepared> DecodePrepared(std::string_view bytes);
 
 // Embeddings of a document's segments, in order, as one blob.
 std::string EncodeVectors(const std::vector<embedding::Embedding>& embeddings);

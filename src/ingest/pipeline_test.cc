@@ -35,8 +35,7 @@ Parcel MakeParcel() {
   parcel.job = Job();
   parcel.hash = Sha256("content");
   parcel.document = "d";
-  parcel.thumbnail = "t";
-  parcel.pixels = {"p1", "p2"};
+  parcel.pixels = "p";
   parcel.vectors = "v";
   return parcel;
 }
@@ -58,7 +57,30 @@ TEST(Pipeline, AParcelSurvivesItsPayload) {
   const auto parcel = Parcel::FromJson(*ParseJson(DumpJson(MakeParcel().ToJson())));
   ASSERT_TRUE(parcel.ok()) << parcel.message();
   EXPECT_EQ(parcel->hash, MakeParcel().hash);
-  EXPECT_THAT(parcel->Blobs(), ElementsAre("p1", "p2", "d", "t", "v"));
+  EXPECT_THAT(parcel->Blobs(), ElementsAre("d", "p", "v"));
+}
+
+TEST(Pipeline, APreparationSurvivesItsBlobWithoutItsPixels) {
+  media::Prepared prepared;
+  prepared.mime = "video/mp4";
+  prepared.title = "t";
+  prepared.thumbnail = std::string("jpeg\0bytes", 10);
+  prepared.strip = "strip";
+  prepared.pixels = {"pixels"};
+  prepared.segments.resize(2);
+  const std::string blob = EncodePrepared(prepared);
+  const auto again = DecodePrepared(blob);
+  ASSERT_TRUE(again.ok()) << again.message();
+  EXPECT_EQ(again->mime, prepared.mime);
+  EXPECT_EQ(again->title, prepared.title);
+  EXPECT_EQ(again->thumbnail, prepared.thumbnail);
+  EXPECT_EQ(again->strip, prepared.strip);
+  EXPECT_EQ(again->sound, "");
+  EXPECT_EQ(again->segments.size(), 2U);
+  EXPECT_TRUE(again->pixels.empty());
+  for (size_t size = 0; size < blob.size(); ++size) {
+    EXPECT_FALSE(DecodePrepared(std::string_view(blob).substr(0, size)).ok());
+  }
 }
 
 TEST(Pipeline, APayloadWithoutAFileIsRefused) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "base/strings.h"
 
 // The content's hash comes first: a copy, a move that the monitor couldn't explain, or a touched
 // file ends here, at the price of one read. Else the file is decoded once, by the codec child, from
@@ -188,13 +189,8 @@ class Preparer {
   }
 
   Result<> Store(const media::Prepared& prepared, Parcel* parcel) {
-    parcel->document = TRY(blobs_->Put(ToCbor(prepared.Head())));
-    if (!prepared.thumbnail.empty()) parcel->thumbnail = TRY(blobs_->Put(prepared.thumbnail));
-    if (!prepared.strip.empty()) parcel->strip = TRY(blobs_->Put(prepared.strip));
-    if (!prepared.sound.empty()) parcel->sound = TRY(blobs_->Put(prepared.sound));
-    for (const std::string& pixels : prepared.pixels) {
-      parcel->pixels.push_back(TRY(blobs_->Put(pixels)));
-    }
+    parcel->document = TRY(blobs_->Put(EncodePrepared(prepared)));
+    if (!prepared.pixels.empty()) parcel->pixels = TRY(blobs_->Put(Join(prepared.pixels, "")));
     return Ok{};
   }
 
