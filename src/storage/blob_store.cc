@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -21,7 +23,7 @@
 // A removed blob's file is kept for the next one, up to kSparesMax of them: a file system spends
 // more on a new file soon after others were deleted (ext4 looks through its bitmaps for one that
 // wasn't) than on writing a blob. Giving and taking are renames, so a spare belongs to one process
-// at a time.
+// at a time, and a pool larger than what is usually in flight comes to need no new files.
 //
 // The budget is over all processes: each adds what it writes to the size that it saw in the last
 // listing of the directory, and lists again when that is a second old.
@@ -68,12 +70,18 @@ class FileBlobStore final : public BlobStore {
 
   Result<std::string> Get(const std::string& id) const override {
     if (!Valid(id)) return Error{Code::kInvalid, "blob: not an id"};
-    std::string bytes = TRY(ReadFile(Path(id)));
+    const Fd fd = TRY(OpenFile(Path(id), O_RDONLY));
+    struct stat info {};
+    if (fstat(fd.get(), &info) != 0) return ErrnoError("blob " + id, errno);
     uint64_t sum = 0;
-    if (bytes.size() < sizeof(sum)) return Error{Code::kNotFound, "blob " + id + ": damaged"};
-    bytes.copy(reinterpret_cast<char*>(&sum), sizeof(sum));
-    bytes.erase(0, sizeof(sum));
-    if (Checksum(bytes) != sum) return Error{Code::kNotFound, "blob " + id + ": damaged"};
+    const auto size = static_cast<uint64_t>(info.st_size);
+    const Error damaged{Code::kNotFound, "blob " + id + ": damaged"};
+    if (size < sizeof(sum) || size > bytes_max_) return damaged;
+    std::string bytes(size - sizeof(sum), '\0');
+    const std::array<iovec, 2> parts{{{&sum, sizeof(sum)}, {bytes.data(), bytes.size()}}};
+    const ssize_t read = readv(fd.get(), parts.data(), parts.size());
+    if (read < 0) return ErrnoError("blob " + id, errno);
+    if (static_cast<uint64_t>(read) != size || Checksum(bytes) != sum) return damaged;
     return bytes;
   }
 
@@ -131,20 +139,30 @@ class FileBlobStore final : public BlobStore {
     return Ok{};
   }
 
-  static constexpr unsigned kSparesMax = 64;
+  static constexpr unsigned kSparesMax = 256;
   static constexpr unsigned kSpareTries = 8;
   static constexpr uint64_t kSpareBytesMax = 512 << 10;
   static constexpr std::string_view kSparePrefix = "spare-";
 
   static bool IsSpare(std::string_view name) { return name.starts_with(kSparePrefix); }
-  std::string SparePath() {
-    return directory_ + "/" + std::string(kSparePrefix) + std::to_string(spare_++ % kSparesMax);
+  std::string SparePath(unsigned number) const {
+    return directory_ + "/" + std::string(kSparePrefix) + std::to_string(number % kSparesMax);
   }
-  // A spare that lies there already is replaced.
-  bool GiveSpare(const std::string& path) { return rename(path.c_str(), SparePath().c_str()) == 0; }
+  // Each process goes round the places from where it was last. One that is taken is left as it is:
+  // to replace a file is to delete one.
+  bool GiveSpare(const std::string& path) {
+    for (unsigned i = 0; i < kSpareTries; ++i) {
+      const std::string spare = SparePath(given_++);
+      if (renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, spare.c_str(), RENAME_NOREPLACE) == 0) {
+        return true;
+      }
+      if (errno == ENOENT) return false;
+    }
+    return false;
+  }
   bool TakeSpare(const std::string& path) {
     for (unsigned i = 0; i < kSpareTries; ++i) {
-      if (rename(SparePath().c_str(), path.c_str()) == 0) return true;
+      if (rename(SparePath(taken_++).c_str(), path.c_str()) == 0) return true;
     }
     return false;
   }
@@ -154,7 +172,8 @@ class FileBlobStore final : public BlobStore {
 
   const std::string directory_;
   const uint64_t bytes_max_;
-  std::atomic<unsigned> spare_ = 0;
+  std::atomic<unsigned> given_ = 0;
+  std::atomic<unsigned> taken_ = 0;
   mutable std::mutex mutex_;
   mutable std::atomic<uint64_t> bytes_ = 0;
   mutable steady_clock::time_point listed_at_{};
