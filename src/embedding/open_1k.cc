@@ -106,11 +106,19 @@ class Open1k : public Embedder {
         outputs[1].values.size() != pictures.size() * features) {
       return Error{Code::kInternal, "open-1k: the classifier's outputs have other sizes"};
     }
-    std::vector<Embedding> out;
-    for (size_t i = 0; i < pictures.size(); ++i) {
-      out.push_back(FromOutputs({outputs[0].values.data() + i * classes, classes},
-                                {outputs[1].values.data() + i * features, features}));
+    std::vector<Embedding> out(pictures.size());
+    for (size_t i = 0; i < out.size(); ++i) {
+      Describe(&out[i], {outputs[0].values.data() + i * classes, classes},
+               {outputs[1].values.data() + i * features, features});
     }
+    // Class by class, so that each one's mean is fetched from memory once for all pictures.
+    for (size_t c = 0; c < classes; ++c) {
+      for (size_t i = 0; i < out.size(); ++i) {
+        const float p = std::max(outputs[0].values[i * classes + c], 0.0F);
+        AddScaled(out[i].views[kSemantic], labels_.mean(c), std::pow(p, kSemanticPower));
+      }
+    }
+    for (Embedding& one : out) Normalise(one.views[kSemantic]);
     return out;
   }
 
@@ -175,24 +183,19 @@ class Open1k : public Embedder {
     return pixels;
   }
 
-  Embedding FromOutputs(std::span<const float> probabilities,
-                        std::span<const float> features) const {
-    Embedding out;
-    out.views.resize(kViews);
-    std::vector<float>& semantic = out.views[kSemantic];
-    std::vector<float>& labels = out.views[kLabelsView];
-    semantic.assign(labels_.dimensions, 0.0F);
+  // All but the sum of `semantic`, which is left at zero.
+  void Describe(Embedding* out, std::span<const float> probabilities,
+                std::span<const float> features) const {
+    out->views.resize(kViews);
+    out->views[kSemantic].assign(labels_.dimensions, 0.0F);
+    std::vector<float>& labels = out->views[kLabelsView];
     labels.resize(probabilities.size());
     for (size_t i = 0; i < probabilities.size(); ++i) {
-      const float p = std::max(probabilities[i], 0.0F);
-      AddScaled(semantic, labels_.mean(i), std::pow(p, kSemanticPower));
-      labels[i] = std::pow(p, kLabelsPower);
+      labels[i] = std::pow(std::max(probabilities[i], 0.0F), kLabelsPower);
     }
-    Normalise(semantic);
-    out.views[kVisual].assign(features.begin(), features.end());
-    Normalise(out.views[kVisual]);
-    out.labels = BestLabels(probabilities);
-    return out;
+    out->views[kVisual].assign(features.begin(), features.end());
+    Normalise(out->views[kVisual]);
+    out->labels = BestLabels(probabilities);
   }
 
   std::vector<Label> BestLabels(std::span<const float> probabilities) const {
