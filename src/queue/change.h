@@ -55,8 +55,10 @@ class Change {
   Result<TaskQueue::Held> Extend(const Lease& lease, Milliseconds duration);
   Result<> SetProgress(const TaskRow& row, const Progress& progress);
 
-  // How a started task ends, or goes back. REQUIRES: Held
-  Result<> Finish(const TaskRow& row, std::string_view result);
+  // False, and nothing changes, when the lease isn't honoured or the task is to be cancelled.
+  Result<bool> Finish(const Lease& lease, std::string_view result);
+
+  // How else a started task ends, or goes back. REQUIRES: Held
   Result<> Fail(const TaskRow& row, const Error& error);
   Result<> Release(const TaskRow& row, Milliseconds delay);
   Result<> EndCancelled(const TaskRow& row);
@@ -126,13 +128,14 @@ class Change {
   Result<Followed> LookAtFollowed(const std::vector<TaskId>& after);
   Result<> Insert(const Draft& draft, const TaskKey& key, int64_t queue, const Followed& followed);
 
-  Result<std::optional<Taken>> TakeOne(int64_t queue, std::optional<Priority> priority,
-                                       const LeaseRequest& request);
+  // Up to `count` first tasks, of one priority or of all, to the end of `leases`; how many.
+  Result<size_t> TakeFirst(int64_t queue, std::optional<Priority> priority, size_t count,
+                           const LeaseRequest& request, std::vector<Taken>* leases);
 
   Result<> Apply(const TaskRow& row, const Verdict& verdict);
   // Into the queue again, ready or delayed; or to its end.
   Result<> PutBack(const TaskRow& row, const Verdict& verdict);
-  Result<> End(const TaskRow& row, const Verdict& verdict, std::string_view result = {});
+  Result<> End(const TaskRow& row, const Verdict& verdict);
   // The follow-up of a failed task, if it has one.
   Result<> LeaveDeadLetter(int64_t row);
   Result<> Lose(const TaskRow& row);
@@ -142,6 +145,8 @@ class Change {
     State state = State::kFinished;
     std::optional<Error> error;
   };
+  // Wakes who waits for the end, and settles what follows the task.
+  Result<> Tell(Ended ended, bool followed);
   // Starts or fails those that follow a task that ended.
   Result<> Settle(const Ended& ended);
   Result<> Unblock(const TaskRow& dependent);

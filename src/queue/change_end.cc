@@ -18,8 +18,14 @@ const std::string kUpdateQueued =
 const std::string kUpdateEnded =
     "UPDATE task SET state = ?2, due = ?3,"
     " attempts = attempts + ?4, errors = errors + ?5, crashes = crashes + ?6,"
-    " losses = losses + ?7, error = coalesce(?8, error), reason = ?9, result = ?10, events = " +
-    AppendEventSql("?11") + " WHERE row = ?1";
+    " losses = losses + ?7, error = coalesce(?8, error), reason = ?9, events = " +
+    AppendEventSql("?10") + " WHERE row = ?1";
+// The usual end, without reading the row first: what makes a lease honoured are conditions.
+const std::string kUpdateFinished =
+    "UPDATE task SET state = 2, due = ?3, attempts = attempts + 1, result = ?6, events = " +
+    AppendEventSql("?7") +
+    " WHERE row = ?1 AND tail = ?2 AND state = 3 AND due > ?3 AND epoch = ?4 AND counter = ?5"
+    " AND cancel = 0 RETURNING queue, followed";
 
 }  // namespace
 
@@ -44,25 +50,29 @@ Result<> Change::PutBack(const TaskRow& row, const Verdict& verdict) {
   return Ok{};
 }
 
-Result<> Change::End(const TaskRow& row, const Verdict& verdict, std::string_view result) {
+Result<> Change::End(const TaskRow& row, const Verdict& verdict) {
   std::optional<std::string> error;
   if (verdict.error) error = PackError(*verdict.error);
   TRY(db_.Run(kUpdateEnded, row.row, static_cast<int>(verdict.state), now_, verdict.attempts,
               verdict.errors, verdict.crashes, verdict.losses, error,
               verdict.reason.empty() ? std::nullopt : std::optional(verdict.reason),
-              result.empty() ? std::nullopt : std::optional(result), verdict.events));
+              verdict.events));
   Count(row.queue, row.state, verdict.state);
   if (row.state == State::kWaiting) TRY(ForgetFollowed(row));
   if (verdict.state == State::kFailed) TRY(LeaveDeadLetter(row.row));
-  ended_topics_ |= WakeBoard::TopicOf(row.row);
-  if (!row.followed) return Ok{};
-  unsettled_.push_back({row.row, verdict.state, verdict.error});
+  return Tell({row.row, verdict.state, verdict.error}, row.followed);
+}
+
+Result<> Change::Tell(Ended ended, bool followed) {
+  ended_topics_ |= WakeBoard::TopicOf(ended.row);
+  if (!followed) return Ok{};
+  unsettled_.push_back(std::move(ended));
   if (settling_) return Ok{};
   settling_ = true;
   while (!unsettled_.empty()) {
-    const Ended ended = std::move(unsettled_.front());
+    const Ended next = std::move(unsettled_.front());
     unsettled_.pop_front();
-    TRY(Settle(ended));
+    TRY(Settle(next));
   }
   settling_ = false;
   return Ok{};
@@ -99,12 +109,23 @@ Result<> Change::LeaveDeadLetter(int64_t row) {
   return Ok{};
 }
 
-Result<> Change::Finish(const TaskRow& row, std::string_view result) {
-  Verdict verdict;
-  verdict.state = State::kFinished;
-  verdict.attempts = 1;
-  verdict.events = Event(row, EventKind::kFinished);
-  return End(row, verdict, result);
+Result<bool> Change::Finish(const Lease& lease, std::string_view result) {
+  const std::optional<TaskKey> key = DecodeTaskId(lease.task.id);
+  if (!key) return false;
+  int64_t queue = 0;
+  bool followed = false;
+  {
+    storage::Statement update = TRY(db_.Prepare(kUpdateFinished));
+    update.With(key->row, key->tail, now_, static_cast<int64_t>(lease.token.epoch),
+                static_cast<int64_t>(lease.token.counter), result,
+                EventLine(EventKind::kFinished, Milliseconds(now_ - lease.task.created_at)));
+    if (!TRY(update.Step())) return false;
+    queue = update.Int(0);
+    followed = update.Int(1) != 0;
+  }
+  Count(queue, State::kStarted, State::kFinished);
+  TRY(Tell({key->row, State::kFinished, std::nullopt}, followed));
+  return true;
 }
 
 Result<> Change::EndCancelled(const TaskRow& row) {

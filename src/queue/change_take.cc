@@ -21,11 +21,15 @@ std::optional<Priority> TurnOf(int64_t leases) {
   }
 }
 
+// How many leases, this one included, come before it's somebody's turn again.
+size_t BeforeTurn(int64_t leases) { return static_cast<size_t>(4 - leases % 5); }
+
 const std::string kSelectFirst =
-    std::string(kSelectTask) + "WHERE task.queue = ?1 AND state = 4 ORDER BY due, task.row LIMIT 1";
+    std::string(kSelectTask) +
+    "WHERE task.queue = ?1 AND state = 4 ORDER BY due, task.row LIMIT ?2";
 const std::string kSelectFirstOfPriority =
     std::string(kSelectTask) +
-    "WHERE task.queue = ?1 AND state = 4 AND due = ?2 ORDER BY task.row LIMIT 1";
+    "WHERE task.queue = ?1 AND state = 4 AND due = ?3 ORDER BY task.row LIMIT ?2";
 const std::string kUpdateStarted =
     "UPDATE task SET state = 3, started_at = ?2, due = ?3, epoch = ?4, counter = ?5,"
     " worker = ?6, progress = NULL, events = " +
@@ -52,46 +56,49 @@ Result<std::vector<Change::Taken>> Change::Take(const std::string& queue,
     }
   }
   while (leases.size() < request.count_max) {
-    const std::optional<Priority> turn =
-        TurnOf(leases_before + static_cast<int64_t>(leases.size()));
-    std::optional<Taken> lease;
-    if (turn) lease = TRY(TakeOne(id, turn, request));
-    if (!lease) lease = TRY(TakeOne(id, std::nullopt, request));
-    if (!lease) break;
-    leases.push_back(std::move(*lease));
+    const int64_t place = leases_before + static_cast<int64_t>(leases.size());
+    const std::optional<Priority> turn = TurnOf(place);
+    if (turn && TRY(TakeFirst(id, turn, 1, request, &leases)) > 0) continue;
+    const size_t count =
+        std::min(std::max<size_t>(BeforeTurn(place), 1), request.count_max - leases.size());
+    if (TRY(TakeFirst(id, std::nullopt, count, request, &leases)) < count) break;
   }
   tallies_[id].leases += static_cast<int64_t>(leases.size());
   return leases;
 }
 
-Result<std::optional<Change::Taken>> Change::TakeOne(int64_t queue,
-                                                     std::optional<Priority> priority,
-                                                     const LeaseRequest& request) {
-  Taken taken;
-  Lease& lease = taken.lease;
-  int64_t row = 0;
+Result<size_t> Change::TakeFirst(int64_t queue, std::optional<Priority> priority, size_t count,
+                                 const LeaseRequest& request, std::vector<Taken>* leases) {
+  const size_t before = leases->size();
+  std::vector<int64_t> rows;
   {
     storage::Statement first = TRY(db_.Prepare(priority ? kSelectFirstOfPriority : kSelectFirst));
-    first.With(queue);
-    if (priority) first.Bind(2, static_cast<int>(*priority));
-    if (!TRY(first.Step())) return std::optional<Taken>();
-    row = first.Int(0);
-    lease.task = TRY(ReadTask(first, &taken.payload));
+    first.With(queue, static_cast<int64_t>(count));
+    if (priority) first.Bind(3, static_cast<int>(*priority));
+    while (TRY(first.Step())) {
+      rows.push_back(first.Int(0));
+      Taken& taken = leases->emplace_back();
+      taken.lease.task = TRY(ReadTask(first, &taken.payload));
+    }
   }
-  ++last_token_->counter;
-  lease.token = *last_token_;
-  lease.worker = request.worker;
-  lease.task.worker = request.worker;
-  lease.task.status = Status::kStarted;
-  lease.task.started_at = now_;
-  lease.task.lease_until = now_ + request.duration.count();
-  lease.task.progress = {};
-  TRY(db_.Run(
-      kUpdateStarted, row, now_, *lease.task.lease_until, static_cast<int64_t>(lease.token.epoch),
-      static_cast<int64_t>(lease.token.counter), request.worker,
-      EventLine(EventKind::kStarted, Milliseconds(now_ - lease.task.created_at), request.worker)));
-  Count(queue, State::kReady, State::kStarted);
-  return std::optional<Taken>(std::move(taken));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Lease& lease = (*leases)[before + i].lease;
+    ++last_token_->counter;
+    lease.token = *last_token_;
+    lease.worker = request.worker;
+    lease.task.worker = request.worker;
+    lease.task.status = Status::kStarted;
+    lease.task.started_at = now_;
+    lease.task.lease_until = now_ + request.duration.count();
+    lease.task.progress = {};
+    TRY(db_.Run(kUpdateStarted, rows[i], now_, *lease.task.lease_until,
+                static_cast<int64_t>(lease.token.epoch), static_cast<int64_t>(lease.token.counter),
+                request.worker,
+                EventLine(EventKind::kStarted, Milliseconds(now_ - lease.task.created_at),
+                          request.worker)));
+    Count(queue, State::kReady, State::kStarted);
+  }
+  return rows.size();
 }
 
 Result<std::optional<TaskRow>> Change::Held(const Lease& lease) {

@@ -56,22 +56,21 @@ Result<Result<>> EmbeddedQueue::CompleteOne(Change& change, const Checked& check
   // All refusals come before the first write, so that a refused completion leaves no trace in
   // the transaction that it shares with others.
   const Lease& lease = checked.completion->lease;
-  const std::optional<TaskRow> row = TRY(change.Held(lease));
-  if (!row) return Result<>(Stale(lease));
-  if (row->cancel) {
-    TRY(change.EndCancelled(*row));
-    return Result<>(Code::kStale, "task " + lease.task.id + ": was cancelled");
-  }
-  if (checked.fault) return Result<>(*checked.fault);
+  std::optional<Error> fault = checked.fault;
   for (const Draft& draft : checked.follow_ups) {
     const Result<> known = change.CheckFollowed(*draft.task);
-    if (known.ok()) continue;
-    if (known.code() == Code::kNotFound) return known;
-    return known.error();
+    if (!known.ok() && known.code() != Code::kNotFound) return known.error();
+    if (!known.ok() && !fault) fault = known.error();
   }
-  TRY(change.Finish(*row, checked.result));
-  for (const Draft& draft : checked.follow_ups) TRY(change.Add(draft));
-  return Result<>(Ok{});
+  if (!fault && TRY(change.Finish(lease, checked.result))) {
+    for (const Draft& draft : checked.follow_ups) TRY(change.Add(draft));
+    return Result<>(Ok{});
+  }
+  const std::optional<TaskRow> row = TRY(change.Held(lease));
+  if (!row) return Result<>(Stale(lease));
+  if (!row->cancel) return Result<>(*fault);
+  TRY(change.EndCancelled(*row));
+  return Result<>(Code::kStale, "task " + lease.task.id + ": was cancelled");
 }
 
 Result<std::vector<Result<>>> EmbeddedQueue::Complete(std::span<const Completion> completions) {
