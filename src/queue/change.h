@@ -55,8 +55,9 @@ class Change {
   Result<TaskQueue::Held> Extend(const Lease& lease, Milliseconds duration);
   Result<> SetProgress(const TaskRow& row, const Progress& progress);
 
-  // False, and nothing changes, when the lease isn't honoured or the task is to be cancelled.
-  Result<bool> Finish(const Lease& lease, std::string_view result);
+  // False, and nothing changes, when the lease isn't honoured, the task is to be cancelled, or
+  // `followed` isn't true of it.
+  Result<bool> Finish(const Lease& lease, std::string_view result, bool followed);
 
   // How else a started task ends, or goes back. REQUIRES: Held
   Result<> Fail(const TaskRow& row, const Error& error);

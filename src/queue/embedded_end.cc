@@ -62,15 +62,20 @@ Result<Result<>> EmbeddedQueue::CompleteOne(Change& change, const Checked& check
     if (!known.ok() && known.code() != Code::kNotFound) return known.error();
     if (!known.ok() && !fault) fault = known.error();
   }
-  if (!fault && TRY(change.Finish(lease, checked.result))) {
-    for (const Draft& draft : checked.follow_ups) TRY(change.Add(draft));
-    return Result<>(Ok{});
+  bool done = !fault && TRY(change.Finish(lease, checked.result, false));
+  if (!done) {
+    const std::optional<TaskRow> row = TRY(change.Held(lease));
+    if (!row) return Result<>(Stale(lease));
+    if (row->cancel) {
+      TRY(change.EndCancelled(*row));
+      return Result<>(Code::kStale, "task " + lease.task.id + ": was cancelled");
+    }
+    if (fault) return Result<>(*fault);
+    done = TRY(change.Finish(lease, checked.result, row->followed));
+    if (!done) return Error{Code::kInternal, "queue: a held task can't be finished"};
   }
-  const std::optional<TaskRow> row = TRY(change.Held(lease));
-  if (!row) return Result<>(Stale(lease));
-  if (!row->cancel) return Result<>(*fault);
-  TRY(change.EndCancelled(*row));
-  return Result<>(Code::kStale, "task " + lease.task.id + ": was cancelled");
+  for (const Draft& draft : checked.follow_ups) TRY(change.Add(draft));
+  return Result<>(Ok{});
 }
 
 Result<std::vector<Result<>>> EmbeddedQueue::Complete(std::span<const Completion> completions) {
