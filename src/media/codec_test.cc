@@ -119,6 +119,31 @@ TEST(Codec, KeepsKindTimesAndBoxesOfASegmentOnTheWay) {
   EXPECT_EQ(back.boxes[1].x, 0);
 }
 
+TEST(Codec, DecodesWhileItsOwnerDoesSomethingElse) {
+  CodecLimits limits;
+  limits.timeout_ms = 20000;
+  Codec codec = MakeCodec(limits);
+  Fd first = test::MemoryFile(SmallJpeg());
+  codec.Begin(first, "first.jpg", {});
+  first.Reset();  // the child has its own
+  const Fd second = test::MemoryFile("words");
+  EXPECT_EQ(codec.End()->width, 64U);
+  codec.Begin(second, "second.txt", {});
+  EXPECT_EQ(codec.End()->segments.at(0).text, "words");
+}
+
+TEST(Codec, TakesAnAnswerThatWasThereInTimeHoweverLateItLooks) {
+  CodecLimits limits;
+  limits.timeout_ms = 2000;
+  Codec codec = MakeCodec(limits);
+  const Fd file = test::MemoryFile(SmallJpeg());
+  ASSERT_TRUE(codec.Prepare(file, "a.jpg", {}).ok());  // the child has started
+  codec.Begin(file, "a.jpg", {});
+  const auto looks = std::chrono::steady_clock::now() + std::chrono::milliseconds(2100);
+  std::this_thread::sleep_until(looks);
+  EXPECT_TRUE(codec.End().ok());
+}
+
 TEST(Codec, LeavesTheCallersDescriptorOpen) {
   Codec codec = MakeCodec();
   const Fd file = test::MemoryFile(SmallJpeg());
