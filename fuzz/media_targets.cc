@@ -33,6 +33,14 @@ void Bmp(std::string_view bytes) {
   (void)media::DecodeBmp(SourceOf(file, bytes, "a.bmp"), request);
 }
 
+// At an eighth of the size, where most coefficients are stepped over, and at all others.
+void Jpeg(std::string_view bytes) {
+  for (const uint32_t side : {1U, 100000U}) {
+    media::PictureRequest request{.longer_side_min = side, .pixels_max = 1 << 18};
+    (void)media::DecodeJpegBytes(bytes, request);
+  }
+}
+
 void Exif(std::string_view bytes) {
   (void)media::ReadExif(bytes);
   (void)media::ReducedTiffDirectories(bytes);
@@ -117,6 +125,10 @@ std::vector<std::string> SubtitleFiles() {
   return {"1\n00:00:01,500 --> 00:00:03,000\n<i>a</i>\n\n2\n00:00:04,000 --> 00:00:05,000\nb\n",
           "WEBVTT\n\n00:01.000 --> 00:02.000 align:start\n{\\an8}c\n"};
 }
+std::vector<std::string> Jpegs() {
+  return {test::Encoded(test::Quarters(40, 24), "jpg"),
+          test::Encoded(test::Photograph(70, 50, 1), "jpg")};
+}
 std::vector<std::string> Pixmaps() { return {std::string("P6\n2 1\n255\n\1\2\3\4\5\6", 17)}; }
 std::vector<std::string> OfficeParts() {
   return {"<w:d xmlns:w='w'><w:p><w:r><w:t>a</w:t><w:br w:type='page'/><w:tab/></w:r></w:p></w:d>",
@@ -140,6 +152,7 @@ std::vector<std::string> CodecAnswers() {
 
 std::vector<Target> MediaTargets() {
   return {{"bmp", Bmp, Bmps},
+          {"jpeg", Jpeg, Jpegs},
           {"exif", Exif, Exifs},
           {"markdown", Markdown, Markdowns},
           {"html", Html, Htmls},

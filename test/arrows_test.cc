@@ -57,6 +57,7 @@ const std::vector<std::pair<std::string, std::string>> kOwners{
     {"kissfft/", "embedding"},
     {"turbojpeg.h", "media"},
     {"jpeglib.h", "media"},
+    {"jpegint.h", "media"},
     {"libexif/", "media"},
     {"libheif/", "media"},
     {"seccomp.h", "media"},

@@ -1,6 +1,7 @@
 // libjpeg-turbo can stop its inverse transform at 1/2, 1/4 or 1/8 of the size, which costs a
-// fraction of the full one; what is left is mostly the entropy decoding. The file is read in pieces
-// that stay in the processor's cache instead of being loaded whole.
+// fraction of the full one; what is left is mostly the entropy decoding, which jpeg_entropy.h does
+// for healthy files. The file is read in pieces that stay in the processor's cache instead of being
+// loaded whole.
 //
 // The library reports errors by a call-back that must not return: it jumps back here. So nothing
 // with a destructor may live between setjmp and the jump but in `Reader`, which outlives both.
@@ -19,6 +20,7 @@
 #include <optional>
 
 #include "media/color.h"
+#include "media/jpeg_entropy.h"
 #include "media/picture.h"
 
 namespace msearch::media {
@@ -46,12 +48,16 @@ struct Reader {
   double faulty_from = 1.0;         // share of the rows before it
   int faulty_scan = 0;
 
+  JpegEntropy entropy;
+  bool swift = false;    // with `entropy` where it can
+  bool strange = false;  // not for it
+
   DecodedPicture picture;
   std::string icc;
   bool cmyk = false;
   bool inverted = false;
 
-  Reader(int file_descriptor, std::string_view in_memory);
+  Reader(int file_descriptor, std::string_view in_memory, bool swiftly);
   ~Reader() { jpeg_destroy_decompress(&info); }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
@@ -148,8 +154,15 @@ void CountScans(j_common_ptr info) {
   std::longjmp(reader.failed, 1);
 }
 
-Reader::Reader(int file_descriptor, std::string_view in_memory)
-    : fd(file_descriptor), memory(in_memory) {
+boolean DecodeMcu(j_decompress_ptr info, JBLOCKROW* blocks) {
+  Reader& reader = Of(info);
+  if (reader.entropy.Decode(info, blocks)) return TRUE;
+  reader.strange = true;
+  std::longjmp(reader.failed, 1);
+}
+
+Reader::Reader(int file_descriptor, std::string_view in_memory, bool swiftly)
+    : fd(file_descriptor), memory(in_memory), swift(swiftly) {
   info.client_data = this;
   info.err = jpeg_std_error(&errors);
   errors.error_exit = Fail;
@@ -239,6 +252,8 @@ bool Reader::DecodeRows(const PictureRequest& request) {
   Scale(info, request);
   info.do_fancy_upsampling = info.scale_num == 8;
   jpeg_start_decompress(&info);
+  // At full size there is nothing to step over.
+  if (swift && info.scale_num < 8) entropy.Install(&info, DecodeMcu);
   picture.raster = Raster(info.output_width, info.output_height);
   while (info.output_scanline < info.output_height) {
     JSAMPROW rows[8];
@@ -264,6 +279,7 @@ bool Reader::IsKept() {
 
 Result<DecodedPicture> Reader::Decode(const PictureRequest& request) {
   const bool decoded = DecodeRows(request);
+  strange |= !first_fault.empty();
   if (unreadable) return *unreadable;
   if (!decoded) return error;
   if (!IsKept()) {
@@ -279,16 +295,23 @@ Result<DecodedPicture> Reader::Decode(const PictureRequest& request) {
   return std::move(picture);
 }
 
+Result<DecodedPicture> Decode(int fd, std::string_view memory, const PictureRequest& request) {
+  {
+    Reader swift(fd, memory, true);
+    Result<DecodedPicture> picture = swift.Decode(request);
+    if (!swift.strange) return picture;
+  }
+  return Reader(fd, memory, false).Decode(request);
+}
+
 }  // namespace
 
 Result<DecodedPicture> DecodeJpeg(const MediaSource& source, const PictureRequest& request) {
-  Reader reader(source.fd, {});
-  return reader.Decode(request);
+  return Decode(source.fd, {}, request);
 }
 
 Result<DecodedPicture> DecodeJpegBytes(std::string_view bytes, const PictureRequest& request) {
-  Reader reader(-1, bytes);
-  return reader.Decode(request);
+  return Decode(-1, bytes, request);
 }
 
 }  // namespace msearch::media
