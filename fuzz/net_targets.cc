@@ -55,7 +55,7 @@ void ChildFrame(std::string_view bytes) {
   Channel channel{Fd(pair[1])};
   if (!WriteAll(writer.get(), bytes).ok()) return;
   shutdown(writer.get(), SHUT_WR);
-  (void)channel.Receive(Milliseconds(1000));
+  (void)channel.Receive(std::chrono::steady_clock::now() + Milliseconds(1000));
 }
 
 std::vector<std::string> Bodies() {
