@@ -1,14 +1,14 @@
 // Questions, end to end, on the real program.
 //
 //   ask_bench quality QUESTIONS [SET, test] [PACK, open-1k]
-//   ask_bench submit [SECONDS, 10] [RATE, 500]
+//   ask_bench submit [SECONDS, 10] [RATE, 500] [TASKS queued before, 10000]
 //   ask_bench workers [UNIT_MS, 200]
 //
 // quality: in ask_quality.cc.
 //
 // submit: requests at a steady rate to GET /health and to POST /api/async/complete-answer, in
 // turns, while all workers are busy: a language model that takes ten minutes holds each of them.
-// With nothing queued before and with 10,000 tasks; times are from the moment a request was due, so
+// With nothing queued before and with TASKS; times are from the moment a request was due, so
 // that a server that lags shows it.
 //
 // workers: ten questions whose language model takes 15 units each, on 1, 3 and 5 task workers.
@@ -151,11 +151,10 @@ class BusyServer {
   Times submitted_;
 };
 
-int SubmitRate(int seconds, int rate) {
-  constexpr int kQueued = 10000;
+int SubmitRate(int seconds, int rate, int count) {
   BusyServer empty;
   BusyServer full;
-  full.Fill(kQueued);
+  if (count > 0) full.Fill(count);
   // Two servers in turns, a second each, so that what else the machine does meets both alike; and
   // the median of the seconds' p99, so that one bad moment decides nothing.
   for (int i = 0; i < seconds; ++i) {
@@ -163,8 +162,9 @@ int SubmitRate(int seconds, int rate) {
     full.Round(rate, rate);
   }
   const double first = empty.Print("with nothing queued");
-  const double later = full.Print("with 10,000 tasks queued");
-  std::printf("p99 of submitting, with 10,000 tasks queued by with none: %.2f\n", later / first);
+  const double later = full.Print("with tasks queued before");
+  std::printf("p99 of submitting, with %d tasks queued before by with none: %.2f\n", count,
+              later / first);
   return 0;
 }
 
@@ -216,11 +216,11 @@ int main(int argc, char** argv) {
   if (part == "quality" && argc > 2) {
     return Quality(argv[2], argc > 3 ? argv[3] : "test", argc > 4 ? argv[4] : "open-1k");
   }
-  if (part == "submit") return SubmitRate(number(2, 10), number(3, 500));
+  if (part == "submit") return SubmitRate(number(2, 10), number(3, 500), number(4, 10000));
   if (part == "workers") return Workers(number(2, 200));
-  std::fprintf(
-      stderr,
-      "ask_bench quality QUESTIONS [SET, test] [PACK, open-1k] | submit [SECONDS] [RATE] | "
-      "workers [UNIT_MS]\n");
+  std::fprintf(stderr,
+               "ask_bench quality QUESTIONS [SET, test] [PACK, open-1k] | "
+               "submit [SECONDS] [RATE] [TASKS] | "
+               "workers [UNIT_MS]\n");
   return 2;
 }
