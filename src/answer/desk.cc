@@ -122,6 +122,7 @@ Result<Desk::Accepted> Desk::Accept(const Request& request, const std::string& k
   entry.digest = digest;
   entry.kind = request.kind;
   entry.request = request.ToJson();
+  entry.accepted_at = SystemClock().NowMs();
   const Result<> added = journal_->Add(entry);
   if (!added.ok()) {
     // Somebody was quicker with the same key, or the disk is full: nothing was accepted.
@@ -135,7 +136,7 @@ Result<Desk::Accepted> Desk::Accept(const Request& request, const std::string& k
   accepted.standing.id = entry.id;
   accepted.standing.kind = entry.kind;
   accepted.standing.status = "queued";
-  accepted.standing.accepted_at = SystemClock().NowMs();
+  accepted.standing.accepted_at = entry.accepted_at;
   accepted.standing.tasks = entry.tasks;
   std::vector<queue::Task> tasks;
   for (const queue::NewTask& part : TasksOf(request)) {

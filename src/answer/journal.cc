@@ -88,7 +88,7 @@ Result<> Journal::Add(const Entry& entry) {
       "INSERT INTO entry(id, key, digest, kind, request, tasks, last_task, accepted_at)"
       " VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
       entry.id, key, entry.digest, entry.kind, DumpJson(entry.request), Join(entry.tasks, " "),
-      entry.tasks.back(), clock_.NowMs()));
+      entry.tasks.back(), entry.accepted_at != 0 ? entry.accepted_at : clock_.NowMs()));
   if (main_.db->changes() == 0) {
     return Error{Code::kConflict, "journal: the key or task " + entry.id + " is known already"};
   }

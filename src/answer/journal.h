@@ -27,7 +27,7 @@ struct Entry {
   std::string kind;    // "analyze_image", "complete_answer", "full_query"
   Json request;        // from which its tasks can be made again
   std::vector<queue::TaskId> tasks;  // in the queue now; the last one's end is the entry's
-  UnixMs accepted_at = 0;
+  UnixMs accepted_at = 0;            // when it is added: 0 for now
   EntryState state = EntryState::kOpen;
   std::optional<UnixMs> ended_at;
   bool forgotten = false;  // its result's time is over

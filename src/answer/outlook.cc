@@ -77,22 +77,29 @@ Result<Outlook> Lookout::Look(const std::string& name) {
     }
   }
   const std::lock_guard lock(mutex_);
-  seen_[name] = {Steady::now(), outlook};
+  seen_[name].at = Steady::now();
+  seen_[name].outlook = outlook;
   return outlook;
 }
 
 Result<Outlook> Lookout::At(const std::string& queue, bool hurried) {
   {
     const std::lock_guard lock(mutex_);
-    const Seen& seen = seen_[queue];
+    Seen& seen = seen_[queue];
     const auto age = Steady::now() - seen.at;
     if (age <= kFresh) return seen.outlook;
-    if (hurried && age <= kUsable) {
+    // Of many who come at once after a while, one looks.
+    const bool known = seen.at != SteadyTime{};
+    if (hurried && known && (age <= kUsable || seen.looking)) {
       if (age > kLookEvery && queues_wanted_.insert(queue).second) wanted_.notify_one();
       return seen.outlook;
     }
+    seen.looking = true;
   }
-  return Look(queue);
+  auto outlook = Look(queue);
+  const std::lock_guard lock(mutex_);
+  seen_[queue].looking = false;
+  return outlook;
 }
 
 Result<int64_t> Lookout::Count(const LineName& name, const queue::TaskId& task) {
@@ -118,12 +125,16 @@ Result<int64_t> Lookout::AheadOf(const queue::Task& newest) {
     ++line.ahead;
     line.newest = newest.id;
     const auto age = Steady::now() - line.counted_at;
-    if (line.ahead >= kLongLine && age <= kUsable) {
+    if (line.ahead >= kLongLine && (age <= kUsable || line.counting)) {
       if (age > kLookEvery && lines_wanted_.insert(name).second) wanted_.notify_one();
       return line.ahead;
     }
+    line.counting = true;
   }
-  return Count(name, newest.id);
+  auto ahead = Count(name, newest.id);
+  const std::lock_guard lock(mutex_);
+  lines_[name].counting = false;
+  return ahead;
 }
 
 void Lookout::Run(const std::stop_token& stop) {

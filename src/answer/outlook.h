@@ -51,12 +51,14 @@ class Lookout {
  private:
   struct Seen {
     SteadyTime at{};
+    bool looking = false;  // somebody who asks does
     Outlook outlook;
   };
   // Tasks of one priority in one queue.
   using LineName = std::pair<std::string, queue::Priority>;
   struct Line {
     SteadyTime counted_at{};
+    bool counting = false;  // somebody who asks does
     queue::TaskId newest;
     int64_t ahead = 0;  // of the newest, counted then and on since
     int64_t added = 0;  // ever
