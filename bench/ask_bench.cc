@@ -1,35 +1,29 @@
 // Questions, end to end, on the real program.
 //
 //   ask_bench quality QUESTIONS [SET, test] [PACK, open-1k]
-//   ask_bench submit [SECONDS, 10] [RATE, 500]
+//   ask_bench submit [SECONDS, 10] [RATE, 500] [TASKS queued before, 10000]
 //   ask_bench workers [UNIT_MS, 200]
 //
-// quality: writes the library that QUESTIONS (bench/ask/questions.json) describes (documents;
-// speech by espeak-ng; pictures from the Tux Paint stamps), has it indexed, asks every question,
-// and counts: answerable ones whose source is among the first three citations, those whose key
-// words stand in the answer, and unanswerable ones that are refused. Speech counts only where a
-// reader of speech is installed; else its questions are left out, and it says so.
+// quality: in ask_quality.cc.
 //
 // submit: requests at a steady rate to GET /health and to POST /api/async/complete-answer, in
-// turns, while no worker takes anything (their queue is paused), with nothing queued before and
-// with 10,000 tasks; times are from the moment a request was due, so that a server that lags shows
-// it.
+// turns, while all workers are busy: a language model that takes ten minutes holds each of them.
+// With nothing queued before and with TASKS; times are from the moment a request was due, so
+// that a server that lags shows it.
 //
 // workers: ten questions whose language model takes 15 units each, on 1, 3 and 5 task workers.
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <map>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "base/strings.h"
+#include "ask_client.h"
 #include "measure.h"
 #include "net/http_client.h"
 #include "support/model_server.h"
@@ -43,132 +37,16 @@ using Steady = std::chrono::steady_clock;
 using test::ModelServer;
 using test::Server;
 
-[[noreturn]] void Die(const std::string& why) {
-  std::fprintf(stderr, "ask_bench: %s\n", why.c_str());
-  std::exit(1);
-}
-
 void Write(const std::string& path, const std::string& bytes) {
   fs::create_directories(fs::path(path).parent_path());
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
-Json Ended(const Server& server, const std::string& id) {
-  while (true) {
-    const auto answer = server.Get("/api/async/task/" + id + "?wait=30");
-    const std::string status = GetString(answer.json, "status").value_or("");
-    if (answer.status != 200) Die(answer.body);
-    if (status != "queued" && status != "started") return answer.json;
-  }
-}
-
-std::string Submit(const Server& server, const std::string& question) {
-  const auto answer = server.Post("/api/async/complete-answer", {{"question", question}});
-  if (answer.status != 202) Die(answer.body);
-  return GetString(answer.json, "task_id").value_or("");
-}
-
-// Text as it is compared: without case, spaces and signs.
-std::string Plain(const std::string& text) {
-  std::string out;
-  for (const char c : FoldCase(text)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x80 || std::isalnum(byte)) out += c;
-  }
-  return out;
-}
-
-bool ReadsSpeech(const Server& server) {
-  for (const Json& media : server.Get("/api/media?type=audio").json.value("media", Json::array())) {
-    const auto one = server.Get("/api/media/" + std::to_string(media["media_id"].get<int64_t>()));
-    if (!GetString(one.json, "text").value_or("").empty()) return true;
-  }
-  return false;
-}
-
-int Quality(const std::string& file, const std::string& set, const std::string& pack) {
-  const auto text = ReadFile(file);
-  const auto json = text.ok() ? ParseJson(*text) : Result<Json>(text.error());
-  if (!json.ok()) Die(json.message());
-  Server server({}, pack);
-  for (const auto& [path, content] : (*json)["files"].items()) {
-    Write(server.files() + "/" + path, content.get<std::string>());
-  }
-  for (const auto& [path, stamp] : (*json)["pictures"].items()) {
-    const std::string from = "/usr/share/tuxpaint/stamps/" + stamp.get<std::string>();
-    fs::create_directories(fs::path(server.files() + "/" + path).parent_path());
-    std::error_code error;
-    fs::copy_file(from, server.files() + "/" + path, error);
-    if (error) std::printf("left out: %s: %s\n", from.c_str(), error.message().c_str());
-  }
-  for (const auto& [path, spoken] : (*json)["speech"].items()) {
-    const std::string to = server.files() + "/" + path;
-    fs::create_directories(fs::path(to).parent_path());
-    const std::string command = "espeak-ng -s 145 -v " + spoken[0].get<std::string>() + " -w '" +
-                                to + "' '" + spoken[1].get<std::string>() + "'";
-    if (std::system(command.c_str()) != 0) std::printf("left out: %s\n", path.c_str());
-  }
-  if (!server.Start()) Die(server.log());
-  server.AddRoot();
-  if (!server.AwaitIdle()) Die("indexing did not end");
-  const bool speech = ReadsSpeech(server);
-  if (!speech) std::printf("speech isn't read here: its questions are left out\n");
-  int answerable = 0, cited = 0, worded = 0, refusable = 0, refused = 0;
-  std::vector<double> times;
-  for (const Json& one : (*json)[set]) {
-    const std::string question = one["question"];
-    const std::string source = GetString(one, "source").value_or("");
-    if (!speech && source.ends_with(".wav")) continue;
-    const Stopwatch watch;
-    const Json result = Ended(server, Submit(server, question))["result"];
-    times.push_back(watch.seconds());
-    const bool found = GetBool(result, "found").value_or(false);
-    const std::string answer = GetString(result, "answer").value_or("");
-    std::string verdict;
-    if (source.empty()) {
-      ++refusable;
-      refused += found ? 0 : 1;
-      if (found) verdict = "answered, but can't be";
-    } else {
-      ++answerable;
-      bool right = false;
-      const Json citations = result.value("citations", Json::array());
-      for (size_t i = 0; i < citations.size() && i < 3; ++i) {
-        right |= GetString(citations[i], "path") == source;
-      }
-      bool words = found;
-      for (const Json& word : one["words"]) {
-        words &= Plain(answer).find(Plain(word.get<std::string>())) != std::string::npos;
-      }
-      cited += right ? 1 : 0;
-      worded += words ? 1 : 0;
-      if (!found)
-        verdict = "refused";
-      else if (!right)
-        verdict = "wrong source";
-      else if (!words)
-        verdict = "without the key words";
-    }
-    if (verdict.empty()) continue;
-    std::printf("%-24s %.2f  %s\n    %s\n", verdict.c_str(),
-                GetDouble(result, "confidence").value_or(0), question.c_str(), answer.c_str());
-  }
-  auto share = [](int part, int all) { return all > 0 ? 100.0 * part / all : 0.0; };
-  std::printf("right source among the first 3 citations  %d of %d  %.0f %%\n", cited, answerable,
-              share(cited, answerable));
-  std::printf("key words in the answer                   %d of %d  %.0f %%\n", worded, answerable,
-              share(worded, answerable));
-  std::printf("unanswerable refused                      %d of %d  %.0f %%\n", refused, refusable,
-              share(refused, refusable));
-  std::printf("time from question to answer, median      %.0f ms\n", Median(times) * 1000);
-  return 0;
-}
-
-// Milliseconds of each request, from when it was due.
-std::vector<double> AtRate(const std::function<net::HttpRequest()>& make, int rate, int seconds) {
+// Sends `count` requests at a steady rate, over connections that stay open, and tells in `times`
+// the milliseconds of each, from when it was due.
+void AtRate(const net::HttpRequest& request, int rate, int count, std::vector<double>* times) {
   constexpr int kThreads = 32;
-  const int count = rate * seconds;
-  std::vector<double> times(static_cast<size_t>(count));
+  times->resize(static_cast<size_t>(count));
   std::atomic<int> next{0};
   std::atomic<int> failed{0};
   const auto begin = Steady::now() + Milliseconds(50);
@@ -179,55 +57,114 @@ std::vector<double> AtRate(const std::function<net::HttpRequest()>& make, int ra
         for (int i = next++; i < count; i = next++) {
           const auto due = begin + std::chrono::microseconds(int64_t{1000000} * i / rate);
           std::this_thread::sleep_until(due);
-          net::HttpRequest request = make();
-          request.keep_alive = true;
           const auto answer = net::Fetch(request);
           if (!answer.ok() || answer->status >= 300) ++failed;
-          times[static_cast<size_t>(i)] =
+          (*times)[static_cast<size_t>(i)] =
               std::chrono::duration<double, std::milli>(Steady::now() - due).count();
         }
       });
     }
   }
   if (failed > 0) std::printf("  %d requests failed\n", failed.load());
+}
+
+double At(std::vector<double> times, double share) {
   std::sort(times.begin(), times.end());
-  return times;
+  return times[static_cast<size_t>(share * static_cast<double>(times.size() - 1))];
 }
 
-double At(const std::vector<double>& sorted, double share) {
-  return sorted[static_cast<size_t>(share * static_cast<double>(sorted.size() - 1))];
-}
-
-int SubmitRate(int seconds, int rate) {
-  Server server({}, "builtin");
-  if (!server.Start()) Die(server.log());
-  server.Post("/api/queue/answer_generation/pause");
-  net::HttpRequest health;
-  health.url = server.url() + "/health";
-  net::HttpRequest submit;
-  submit.method = "POST";
-  submit.url = server.url() + "/api/async/complete-answer";
-  submit.headers = {"Content-Type: application/json"};
-  submit.body = R"({"question": "When did the Marigold leave the harbour?"})";
-  auto run = [&](const char* name) {
-    const auto healthy = AtRate([&] { return health; }, rate, seconds);
-    const auto submitted = AtRate([&] { return submit; }, rate, seconds);
-    std::printf("%-28s GET /health p50 %.2f p99 %.2f ms, submit p50 %.2f p99 %.2f ms: %.2f times\n",
-                name, At(healthy, 0.5), At(healthy, 0.99), At(submitted, 0.5), At(submitted, 0.99),
-                At(submitted, 0.99) / At(healthy, 0.99));
-    return At(submitted, 0.99);
-  };
-  auto queued = [&] {
-    for (const Json& queue : server.Get("/api/queue/stats").json["queues"]) {
-      if (queue["name"] == "answer_generation") return queue["queued"].get<int64_t>();
+// A server whose workers are all busy: a language model holds their answers for ten minutes.
+class BusyServer {
+ public:
+  BusyServer()
+      : model_([](const Json&, int) {
+          return ModelServer::Reply{.pieces = {"."}, .delay = Milliseconds(600 * 1000)};
+        }) {
+    setenv("MSEARCH_ANSWER_ENDPOINT", model_.url().c_str(), 1);
+    setenv("MSEARCH_ANSWER_CONCURRENCY", "16", 1);
+    setenv("MSEARCH_ANSWER_TIMEOUT", "600", 1);
+    Write(server_.files() + "/log.md",
+          "The Marigold is a fishing boat. She left the harbour of Brixham on 3 May 1911.\n");
+    if (!server_.Start()) Die(server_.log());
+    server_.AddRoot();
+    if (!server_.AwaitIdle()) Die("indexing did not end");
+    while (server_.Pids("answer_worker").empty()) {
+      std::this_thread::sleep_for(Milliseconds(50));
     }
-    return int64_t{0};
+    const size_t workers = server_.Pids("answer_worker").size();
+    for (size_t i = 0; i < workers; ++i) Submit(server_, kQuestion);
+    while (model_.calls() < static_cast<int>(workers)) {
+      std::this_thread::sleep_for(Milliseconds(50));
+    }
+    std::printf("%zu workers, all busy\n", workers);
+    health_.url = server_.url() + "/health";
+    health_.keep_alive = true;
+    submit_.method = "POST";
+    submit_.url = server_.url() + "/api/async/complete-answer";
+    submit_.headers = {"Content-Type: application/json"};
+    submit_.body = DumpJson({{"question", kQuestion}});
+    submit_.keep_alive = true;
+  }
+
+  void Fill(int count) const {
+    std::vector<double> unused;
+    AtRate(submit_, 5000, count, &unused);
+  }
+  void Round(int rate, int count) {
+    Round(health_, rate, count, &healthy_);
+    Round(submit_, rate, count, &submitted_);
+  }
+  double Print(const char* name) const {
+    int64_t queued = 0;
+    const Json stats = server_.Get("/api/queue/stats").json;
+    for (const Json& queue : stats.value("queues", Json::array())) {
+      if (queue["name"] == "answer_generation") queued = queue["queued"].get<int64_t>();
+    }
+    const double health = Median(healthy_.p99s);
+    const double submit = Median(submitted_.p99s);
+    std::printf(
+        "%-26s GET /health p50 %.2f p99 %.2f ms, submit p50 %.2f p99 %.2f ms: %.2f times"
+        " (p99 of all together %.2f, %.2f ms; %lld queued in the end)\n",
+        name, At(healthy_.all, 0.5), health, At(submitted_.all, 0.5), submit, submit / health,
+        At(healthy_.all, 0.99), At(submitted_.all, 0.99), static_cast<long long>(queued));
+    return submit;
+  }
+
+ private:
+  struct Times {
+    std::vector<double> all;   // milliseconds
+    std::vector<double> p99s;  // of each round
   };
-  const double first = run("at first");
-  while (queued() < 10000) Submit(server, "When did the Marigold leave the harbour?");
-  std::printf("%lld tasks queued\n", static_cast<long long>(queued()));
-  const double later = run("with 10,000 tasks queued");
-  std::printf("p99 of submitting, later by first: %.2f\n", later / first);
+  static void Round(const net::HttpRequest& request, int rate, int count, Times* times) {
+    std::vector<double> own;
+    AtRate(request, rate, count, &own);
+    times->all.insert(times->all.end(), own.begin(), own.end());
+    times->p99s.push_back(At(own, 0.99));
+  }
+
+  static constexpr char kQuestion[] = "When did the Marigold leave the harbour?";
+  ModelServer model_;
+  Server server_{{}, "builtin"};
+  net::HttpRequest health_;
+  net::HttpRequest submit_;
+  Times healthy_;
+  Times submitted_;
+};
+
+int SubmitRate(int seconds, int rate, int count) {
+  BusyServer empty;
+  BusyServer full;
+  if (count > 0) full.Fill(count);
+  // Two servers in turns, a second each, so that what else the machine does meets both alike; and
+  // the median of the seconds' p99, so that one bad moment decides nothing.
+  for (int i = 0; i < seconds; ++i) {
+    empty.Round(rate, rate);
+    full.Round(rate, rate);
+  }
+  const double first = empty.Print("with nothing queued");
+  const double later = full.Print("with tasks queued before");
+  std::printf("p99 of submitting, with %d tasks queued before by with none: %.2f\n", count,
+              later / first);
   return 0;
 }
 
@@ -279,10 +216,11 @@ int main(int argc, char** argv) {
   if (part == "quality" && argc > 2) {
     return Quality(argv[2], argc > 3 ? argv[3] : "test", argc > 4 ? argv[4] : "open-1k");
   }
-  if (part == "submit") return SubmitRate(number(2, 10), number(3, 500));
+  if (part == "submit") return SubmitRate(number(2, 10), number(3, 500), number(4, 10000));
   if (part == "workers") return Workers(number(2, 200));
   std::fprintf(stderr,
-               "ask_bench quality QUESTIONS [SET] [PACK] | submit [SECONDS] [RATE] | "
+               "ask_bench quality QUESTIONS [SET, test] [PACK, open-1k] | "
+               "submit [SECONDS] [RATE] [TASKS] | "
                "workers [UNIT_MS]\n");
   return 2;
 }

@@ -147,27 +147,39 @@ class Analyzer {
     return Ok{};
   }
 
+  // Where it can't be read here and now, what the library has read in the picture already.
   Result<> AddText() {
     json_["text"] = Json::array();
-    if (parts_.read_text) {
-      media::ViewWanted wanted;
-      wanted.side_max = kTextSide;
-      wanted.picture_pixels_max = parts_.prepare.picture_pixels_max;
-      const media::View view = TRY(parts_.codec->ViewOf(file_, input_.name, wanted));
-      size_t bytes = 0;
-      for (const FoundText& found : TRY(parts_.read_text(view))) {
-        bytes += found.text.size();
-        if (json_["text"].size() == kTextsMax || bytes > kTextBytesMax) break;
-        json_["text"].push_back({{"text", SanitizeUtf8(found.text)},
-                                 {"confidence", Rounded(found.confidence)},
-                                 {"box", found.box}});
-      }
-      return Ok{};
-    }
-    // What the library has read in it already.
+    const Result<> read = ReadText();
     const auto id = GetInt(request_.image, "media_id");
-    if (!id) return Error{Code::kUnsupported, "no reader of text in pictures is installed"};
-    const Json media = TRY(parts_.controller->GetMedia(*id, stop_));
+    if (read.ok() || read.code() == Code::kCancelled || !id) return read;
+    TRY(AddKnownText(*id));
+    if (json_["text"].empty()) return read;
+    json_["text_from"] = "library";
+    return Ok{};
+  }
+
+  Result<> ReadText() {
+    if (!parts_.read_text) {
+      return Error{Code::kUnsupported, "no reader of text in pictures is installed"};
+    }
+    media::ViewWanted wanted;
+    wanted.side_max = kTextSide;
+    wanted.picture_pixels_max = parts_.prepare.picture_pixels_max;
+    const media::View view = TRY(parts_.codec->ViewOf(file_, input_.name, wanted));
+    size_t bytes = 0;
+    for (const FoundText& found : TRY(parts_.read_text(view))) {
+      bytes += found.text.size();
+      if (json_["text"].size() == kTextsMax || bytes > kTextBytesMax) break;
+      json_["text"].push_back({{"text", SanitizeUtf8(found.text)},
+                               {"confidence", Rounded(found.confidence)},
+                               {"box", found.box}});
+    }
+    return Ok{};
+  }
+
+  Result<> AddKnownText(int64_t id) {
+    const Json media = TRY(parts_.controller->GetMedia(id, stop_));
     for (const Json& segment : media.value("segments", Json::array())) {
       const std::string text = GetString(segment, "text").value_or("");
       if (text.empty() || json_["text"].size() == kTextsMax) continue;

@@ -30,18 +30,12 @@ constexpr Milliseconds kProgressEvery{150};
 constexpr Milliseconds kEndsEvery{2000};
 constexpr Milliseconds kSweepEvery{1000};
 constexpr Milliseconds kForgetEvery{10000};
-constexpr Milliseconds kOutlookAge{250};
 constexpr size_t kSweptAtOnce = 200;
 // A request whose journal entry is not written yet may have ended already.
 constexpr int64_t kUnknownEndMs = 60000;
 
 bool IsEnded(const queue::Task& task) {
   return task.status != Status::kQueued && task.status != Status::kStarted;
-}
-
-// Which role takes from which queue.
-std::string_view RoleOf(const std::string& queue) {
-  return queue == kAnalysisQueue ? "analysis_worker" : "answer_worker";
 }
 
 std::string_view StateName(EntryState state) {
@@ -64,31 +58,12 @@ bool IsUploadId(const std::string& id) {
 
 }  // namespace
 
-// What is needed to tell places and times, as it was at `seen_at`.
-struct Desk::Outlook {
-  SteadyTime seen_at{};
-  bool paused = false;
-  int workers = 0;
-  double mean_ms = 0;               // 0: not known yet
-  std::vector<double> busy_for_ms;  // of the tasks under way
-  int64_t ahead = 0;                // of the newest task
-};
-
-struct Desk::Kept {
-  Outlook outlook;
-  SteadyTime counted_at{};
-  int64_t ahead = 0;     // of the newest task, counted then and on since
-  bool looking = false;  // somebody is
-  Outlook With(int64_t count) const {
-    Outlook out = outlook;
-    out.ahead = count;
-    return out;
-  }
-};
-
 Desk::Desk(std::shared_ptr<queue::TaskQueue> queue, DeskOptions options,
            std::unique_ptr<Journal> journal)
-    : queue_(std::move(queue)), options_(std::move(options)), journal_(std::move(journal)) {}
+    : queue_(std::move(queue)),
+      options_(std::move(options)),
+      journal_(std::move(journal)),
+      lookout_(queue_, options_.usual_ms) {}
 
 Desk::~Desk() { Stop(); }
 
@@ -113,6 +88,7 @@ Result<std::unique_ptr<Desk>> Desk::Open(std::shared_ptr<queue::TaskQueue> queue
 void Desk::Stop() {
   for (std::jthread& thread : threads_) thread.request_stop();
   threads_.clear();
+  lookout_.Stop();
 }
 
 void Desk::Poke(const std::string& ended) {
@@ -146,6 +122,7 @@ Result<Desk::Accepted> Desk::Accept(const Request& request, const std::string& k
   entry.digest = digest;
   entry.kind = request.kind;
   entry.request = request.ToJson();
+  entry.accepted_at = SystemClock().NowMs();
   const Result<> added = journal_->Add(entry);
   if (!added.ok()) {
     // Somebody was quicker with the same key, or the disk is full: nothing was accepted.
@@ -159,114 +136,62 @@ Result<Desk::Accepted> Desk::Accept(const Request& request, const std::string& k
   accepted.standing.id = entry.id;
   accepted.standing.kind = entry.kind;
   accepted.standing.status = "queued";
-  accepted.standing.accepted_at = SystemClock().NowMs();
+  accepted.standing.accepted_at = entry.accepted_at;
   accepted.standing.tasks = entry.tasks;
-  const std::string_view first =
-      request.kind == kAnalyze || (request.kind == kFullQuery && !request.image.is_null())
-          ? kAnalysisQueue
-          : kAnswerQueue;
-  queue::Task task;
-  task.id = entry.tasks.front();
-  task.queue = first;
-  task.status = Status::kQueued;
-  AddPlace({task}, false, &accepted.standing);
+  std::vector<queue::Task> tasks;
+  for (const queue::NewTask& part : TasksOf(request)) {
+    queue::Task& task = tasks.emplace_back();
+    task.id = entry.tasks[tasks.size() - 1];
+    task.queue = part.queue;
+    task.priority = part.priority;
+  }
+  AddPlace(tasks, true, &accepted.standing);
   return accepted;
 }
 
-Result<Desk::Outlook> Desk::OutlookOf(const std::string& name) {
-  Outlook outlook;
-  outlook.seen_at = Steady::now();
-  for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
-    if (stats.name != name) continue;
-    outlook.paused = stats.paused;
-    outlook.mean_ms = stats.mean_ms;
-  }
-  for (const queue::WorkerInfo& worker : TRY(queue_->Workers())) {
-    if (worker.role == RoleOf(name) && worker.state != "stopping") ++outlook.workers;
-  }
-  queue::TaskFilter started;
-  started.queue = name;
-  started.status = Status::kStarted;
-  const UnixMs now = SystemClock().NowMs();
-  for (const queue::Task& task : TRY(queue_->List(started))) {
-    outlook.busy_for_ms.push_back(static_cast<double>(now - task.started_at.value_or(now)));
-  }
-  return outlook;
-}
-
-// The outlook of a queue as of a moment ago. One caller looks anew; the others go on with what is
-// known meanwhile, since looking at a long queue takes longer than anybody who submits should wait.
-Result<Desk::Outlook> Desk::LookAt(const std::string& queue, const queue::TaskId* newest) {
-  std::unique_lock lock(outlook_mutex_);
-  Kept& kept = outlooks_[queue];
-  const SteadyTime now = Steady::now();
-  const bool old = now - kept.outlook.seen_at > kOutlookAge;
-  const bool uncounted = newest != nullptr && now - kept.counted_at > kOutlookAge;
-  if ((old || uncounted) && !kept.looking) {
-    kept.looking = true;
-    lock.unlock();
-    auto outlook = old ? OutlookOf(queue) : Result<Outlook>(kept.outlook);
-    auto ahead = uncounted ? queue_->CountAhead(*newest) : Result<int64_t>(0);
-    lock.lock();
-    kept.looking = false;
-    if (!outlook.ok()) return outlook.error();
-    if (!ahead.ok()) return ahead.error();
-    kept.outlook = std::move(*outlook);
-    if (uncounted) {
-      kept.counted_at = Steady::now();
-      kept.ahead = *ahead;
-      return kept.With(kept.ahead);
+// A flow ends when its last part does; a part starts when those before it have ended and those
+// ahead of it in its own queue, whatever comes later.
+void Desk::AddPlace(const std::vector<queue::Task>& tasks, bool fresh, Standing* standing) {
+  double ends_in_ms = 0;
+  bool first = true;
+  bool measured = true;
+  for (const queue::Task& task : tasks) {
+    if (IsEnded(task)) continue;
+    const auto outlook = lookout_.At(task.queue, fresh);
+    if (!outlook.ok()) return;
+    double here_ms = outlook->mean_ms;
+    if (task.status == Status::kStarted) {
+      const UnixMs now = SystemClock().NowMs();
+      here_ms -= static_cast<double>(now - task.started_at.value_or(now));
+      here_ms = std::max(here_ms, 0.0);
+    } else {
+      const auto ahead = fresh ? lookout_.AheadOf(task) : queue_->CountAhead(task.id);
+      if (!ahead.ok()) return;
+      if (first) standing->position = *ahead + 1;
+      // A task says for itself that its queue is paused, but not while it waits for another.
+      const bool told = !fresh && task.reason != "waiting";
+      if (task.reason == "paused" || (!told && outlook->paused)) {
+        standing->reason = "paused";
+        return;
+      }
+      if (outlook->workers == 0) {
+        standing->reason = "no worker";
+        return;
+      }
+      double may_start_ms = ends_in_ms;
+      if (task.reason == "delayed") {
+        const auto delay = static_cast<double>(task.available_at - SystemClock().NowMs());
+        may_start_ms = std::max(may_start_ms, delay);
+      }
+      here_ms = std::max(EndsIn(*outlook, *ahead), may_start_ms + outlook->mean_ms);
     }
+    ends_in_ms = here_ms;
+    measured &= outlook->measured;
+    first = false;
   }
-  if (kept.outlook.seen_at == SteadyTime{}) {
-    return Error{Code::kUnavailable, "queue " + queue + ": not seen yet"};
-  }
-  if (newest != nullptr) ++kept.ahead;
-  return kept.With(kept.ahead);
-}
-
-// With equal tasks of mean length m and k workers, each free when its present task ends, the n-th
-// task to come is started by worker n modulo k, n/k rounds later.
-void Desk::AddPlace(const std::vector<queue::Task>& tasks, bool exact, Standing* standing) {
-  const auto found = std::find_if(tasks.begin(), tasks.end(),
-                                  [](const queue::Task& task) { return !IsEnded(task); });
-  if (found == tasks.end()) return;
-  const auto outlook = LookAt(found->queue, exact ? nullptr : &found->id);
-  if (!outlook.ok()) return;
-  int64_t ahead = 0;
-  if (found->status == Status::kQueued) {
-    ahead = outlook->ahead;
-    if (exact) {
-      auto counted = queue_->CountAhead(found->id);
-      if (!counted.ok()) return;
-      ahead = *counted;
-    }
-    standing->position = ahead + 1;
-  }
-  if (outlook->paused || found->reason == "paused") {
-    standing->reason = "paused";
-    return;
-  }
-  if (outlook->workers == 0) {
-    standing->reason = "no worker";
-    return;
-  }
-  if (outlook->mean_ms <= 0) return;
-  std::vector<double> free_in(static_cast<size_t>(outlook->workers), 0);
-  for (size_t i = 0; i < outlook->busy_for_ms.size() && i < free_in.size(); ++i) {
-    free_in[i] = std::max(0.0, outlook->mean_ms - outlook->busy_for_ms[i]);
-  }
-  std::sort(free_in.begin(), free_in.end());
-  double ms = outlook->mean_ms;
-  if (found->status == Status::kQueued) {
-    const auto workers = static_cast<int64_t>(free_in.size());
-    ms += free_in[static_cast<size_t>(ahead % workers)] +
-          static_cast<double>(ahead / workers) * outlook->mean_ms;
-  } else if (found->started_at) {
-    const auto since = static_cast<double>(SystemClock().NowMs() - *found->started_at);
-    ms = std::max(0.0, outlook->mean_ms - since);
-  }
-  standing->eta_s = ms / 1000;
+  if (first) return;
+  standing->eta_s = ends_in_ms / 1000;
+  standing->eta_measured = measured;
 }
 
 Result<> Desk::Resubmit(Entry* entry) {
@@ -353,7 +278,7 @@ Result<Standing> Desk::StandingOf(Entry entry, bool with_place) {
     if (task.status == Status::kQueued && task.reason == "delayed") standing.reason = "delayed";
   }
   standing.progress = sum / static_cast<double>(tasks.size());
-  if (with_place) AddPlace(tasks, true, &standing);
+  if (with_place) AddPlace(tasks, false, &standing);
   return standing;
 }
 
@@ -366,7 +291,8 @@ Result<Standing> Desk::Get(const std::string& id) {
 Result<Standing> Desk::Cancel(const std::string& id) {
   auto entry = TRY(journal_->Find(id));
   if (!entry) return Error{Code::kNotFound, "task " + id + ": not known"};
-  const Standing now = TRY(StandingOf(*entry, false));
+  Standing now = TRY(StandingOf(*entry, false));
+  if (now.gone) return now;
   if (now.ended()) return Error{Code::kConflict, "task " + id + ": has ended (" + now.status + ")"};
   // From the last to the first, so that nothing starts meanwhile.
   for (auto task = now.tasks.rbegin(); task != now.tasks.rend(); ++task) {
@@ -469,6 +395,7 @@ void Desk::Sweep(std::stop_token stop) {
       done = journal_->Forget(options_.result_age, options_.entry_age);
       forget_at = Steady::now() + kForgetEvery;
     }
+    if (done.ok()) done = journal_->Settle();
     if (!done.ok()) LOG_WARNING("journal: {}", done.message());
     changed.wait_for(lock, stop, kSweepEvery, [] { return false; });
   }
@@ -478,7 +405,7 @@ void Desk::Watch(const std::string& id, SteadyTime end, bool ends_only,
                  std::function<bool(const Result<Standing>&, bool)> tell) {
   {
     const std::lock_guard lock(watch_mutex_);
-    watchers_.push_back({id, end, ends_only, std::move(tell), "", true});
+    watchers_.push_back({id, end, ends_only, std::move(tell), "", {}, true});
   }
   poked_.notify_all();
 }
@@ -528,7 +455,9 @@ void Desk::Tell(std::stop_token stop) {
                 std::to_string(standing->position.value_or(0)) + '\n' +
                 std::to_string(standing->progress);
       }
-      const bool news = !watcher.ends_only && (watcher.fresh || state != watcher.told);
+      const bool quiet = now - watcher.told_at >= options_.keep_alive;
+      const bool news = !watcher.ends_only && (watcher.fresh || quiet || state != watcher.told);
+      if (news) watcher.told_at = now;
       watcher.fresh = false;
       watcher.told = std::move(state);
       if (!last && !news) return false;

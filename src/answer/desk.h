@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "answer/journal.h"
+#include "answer/outlook.h"
 #include "answer/request.h"
 #include "base/file.h"
 #include "queue/task_queue.h"
@@ -31,6 +32,9 @@ struct DeskOptions {
   std::string worker_id;                                  // of the controller, for leases
   std::string host;
   Milliseconds lease_duration{15000};
+  Milliseconds keep_alive{15000};
+  // How long a task of a queue takes, as long as none has ended; by queue.
+  std::map<std::string, double> usual_ms;
 };
 
 // How an accepted request stands.
@@ -41,7 +45,9 @@ struct Standing {
   std::string reason;               // "paused", "no worker", "delayed", ...
   bool gone = false;                // its result's time is over
   std::optional<int64_t> position;  // in its queue, from 1; while queued
-  std::optional<double> eta_s;      // until it ends, about; nothing: can't be told
+  // Until it ends, about. Nothing when that can't be told: `reason` is "paused" or "no worker".
+  std::optional<double> eta_s;
+  bool eta_measured = false;  // rests on tasks that ended; else on what is usual
   double progress = 0;
   std::string stage;
   std::string message;
@@ -75,12 +81,14 @@ class Desk {
                           const std::string& digest);
   // kNotFound for what was never accepted, or long ago.
   Result<Standing> Get(const std::string& id);
-  // Ends it as cancelled, whatever its workers do; they stop soon. kConflict when it had ended.
+  // Ends it as cancelled, whatever its workers do; they stop soon. kConflict when it had ended,
+  // as it stands when its result is gone.
   Result<Standing> Cancel(const std::string& id);
 
   // Calls `tell` from the desk's thread with each change, the present state first, until it
   // returns false, the request has ended or `end` is reached (then once more). `tell` must not
-  // wait. With `ends_only` the changes on the way are left out.
+  // wait. With `ends_only` the changes on the way are left out; else it is also called when nothing
+  // has changed for `keep_alive`, so that who listens knows that somebody is there.
   void Watch(const std::string& id, SteadyTime end, bool ends_only,
              std::function<bool(const Result<Standing>& standing, bool last)> tell);
 
@@ -98,24 +106,21 @@ class Desk {
   std::map<std::string, Load> Loads();
 
  private:
-  struct Outlook;  // of one queue, as seen a moment ago
-  struct Kept;     // and what is known since
   struct Watcher {
     std::string id;
     SteadyTime end;
     bool ends_only = false;
     std::function<bool(const Result<Standing>&, bool)> tell;
     std::string told;  // what it knows
+    SteadyTime told_at{};
     bool fresh = true;
   };
 
   Desk(std::shared_ptr<queue::TaskQueue> queue, DeskOptions options,
        std::unique_ptr<Journal> journal);
   Result<Standing> StandingOf(Entry entry, bool with_place);
-  void AddPlace(const std::vector<queue::Task>& tasks, bool exact, Standing* standing);
-  Result<Outlook> OutlookOf(const std::string& queue);
-  // `newest`: of a task that was enqueued just now; its place is counted on from the last one's.
-  Result<Outlook> LookAt(const std::string& queue, const queue::TaskId* newest);
+  // Where it stands and when it ends, by its parts that haven't. `fresh`: enqueued just now.
+  void AddPlace(const std::vector<queue::Task>& tasks, bool fresh, Standing* standing);
   // Makes the tasks again that the queue lost.
   Result<> Resubmit(Entry* entry);
   Result<> EndAs(const Entry& entry, const queue::Task& task);
@@ -136,8 +141,7 @@ class Desk {
   std::atomic<int64_t> open_{0};
 
   std::mutex resubmit_mutex_;
-  std::mutex outlook_mutex_;
-  std::map<std::string, Kept> outlooks_;  // by outlook_mutex_
+  Lookout lookout_;
 
   std::mutex watch_mutex_;
   std::condition_variable_any poked_;

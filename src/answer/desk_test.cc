@@ -154,6 +154,34 @@ TEST_F(DeskTest, FullQueryIsAFlowOfItsParts) {
   EXPECT_EQ(Ended(id).status, "finished");
 }
 
+TEST_F(DeskTest, FlowEndsWhenAllItsPartsHave) {
+  options_.usual_ms = {{std::string(kAnalysisQueue), 2000},
+                       {std::string(kAnswerQueue), 300},
+                       {std::string(kQueryQueue), 40}};
+  Open();
+  for (const std::string_view queue : {kAnalysisQueue, kAnswerQueue}) {
+    queue::WorkerInfo worker;
+    worker.id = worker.role = RoleOf(queue);
+    ASSERT_TRUE(queue_->Heartbeat(worker, kForever).ok());
+  }
+  Request request = Question("what is this?");
+  request.kind = kFullQuery;
+  request.image = {{"media_id", 1}};
+  const auto accepted = desk_->Accept(request, "", "");
+  ASSERT_TRUE(accepted.ok());
+  for (const Standing& standing : {accepted->standing, *desk_->Get(accepted->standing.id)}) {
+    EXPECT_EQ(standing.position, 1);
+    EXPECT_DOUBLE_EQ(standing.eta_s.value_or(0), 2.34);
+    EXPECT_FALSE(standing.eta_measured);
+  }
+  // A part that comes later holds it up, too.
+  ASSERT_TRUE(queue_->Pause(std::string(kAnswerQueue)).ok());
+  Open();
+  const Standing standing = *desk_->Get(accepted->standing.id);
+  EXPECT_EQ(standing.reason, "paused");
+  EXPECT_FALSE(standing.eta_s.has_value());
+}
+
 TEST_F(DeskTest, CancellingAFlowCancelsItsParts) {
   Request request = Question("what is this?");
   request.kind = kFullQuery;
@@ -238,6 +266,22 @@ TEST_F(DeskTest, TextThatIsBeingWrittenIsSeen) {
                });
   EXPECT_EQ(seen.get_future().get(), "Half of it");
   EXPECT_EQ(desk_->Cancel(id)->status, "cancelled");
+}
+
+TEST_F(DeskTest, WhoWatchesHearsThatSomebodyIsThere) {
+  options_.keep_alive = Milliseconds(10);
+  Open();
+  const std::string id = Accept(Question("one?"));
+  std::promise<void> promise;
+  int told = 0;
+  desk_->Watch(id, std::chrono::steady_clock::now() + kForever, false,
+               [&](const Result<Standing>& standing, bool) {
+                 EXPECT_TRUE(standing.ok());
+                 if (++told < 3) return true;
+                 promise.set_value();
+                 return false;
+               });
+  EXPECT_EQ(promise.get_future().wait_for(kForever), std::future_status::ready);
 }
 
 TEST_F(DeskTest, UploadsAreBoundedAndGoWithTheirRequest) {

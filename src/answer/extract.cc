@@ -23,9 +23,12 @@ constexpr double kNear = 0.8;      // a word that stands in the sentence before 
 constexpr double kPassage = 0.55;  // ... elsewhere in the passage
 constexpr double kName = 0.7;      // ... in the file's name or path
 constexpr double kRarityMax = 6;  // what is nowhere in the library weighs no more than what is rare
-constexpr double kMissingKind = 0.72;
+constexpr double kMissingKind = 0.65;
 constexpr double kHasKind = 1.08;
-constexpr double kAlike = 0.6;  // sentences that share so much say the same
+constexpr double kUnasked = 0.88;  // nothing in the passage speaks of what is asked
+constexpr double kHalf = 0.82;     // ... or of two fifths of the question's words
+constexpr double kMeaning = 0.1;   // the model says that the passage is about the question
+constexpr double kAlike = 0.6;     // sentences that share so much say the same
 constexpr size_t kSentenceBytesMax = 700;
 constexpr size_t kTextBytesMax = 64 << 10;
 
@@ -69,43 +72,11 @@ double Alike(const std::set<std::string>& a, const std::set<std::string>& b) {
   return static_cast<double>(common) / static_cast<double>(a.size() + b.size() - common);
 }
 
-bool HasDigit(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
 bool HasWord(const std::set<std::string>& terms, std::initializer_list<const char*> words) {
   return std::any_of(words.begin(), words.end(), [&](const char* word) {
     const auto stems = catalog::Terms(word);
     return !stems.empty() && terms.contains(stems[0].text);
   });
-}
-
-bool Contains(std::string_view text, std::initializer_list<std::string_view> parts) {
-  return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
-    return text.find(part) != std::string_view::npos;
-  });
-}
-
-bool HasNumber(std::string_view text, const std::set<std::string>& terms) {
-  return HasDigit(text) ||
-         HasWord(terms, {"one",     "two",      "three",   "four",   "five",    "six",    "seven",
-                         "eight",   "nine",     "ten",     "eleven", "twelve",  "dozen",  "twenty",
-                         "thirty",  "forty",    "fifty",   "sixty",  "seventy", "eighty", "ninety",
-                         "hundred", "thousand", "million", "half",   "twice",   "once"}) ||
-         Contains(text, {"一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "百", "千",
-                         "万", "亿", "两", "半"});
-}
-
-bool HasTime(std::string_view text, const std::set<std::string>& terms) {
-  if (HasDigit(text)) return true;
-  return HasWord(terms, {"january", "february", "march",     "april",     "may",      "june",
-                         "july",    "august",   "september", "october",   "november", "december",
-                         "monday",  "tuesday",  "wednesday", "thursday",  "friday",   "saturday",
-                         "sunday",  "spring",   "summer",    "autumn",    "winter",   "morning",
-                         "evening", "noon",     "midnight",  "yesterday", "today",    "tomorrow",
-                         "century", "after",    "before",    "during",    "until"}) ||
-         Contains(text, {"年", "月", "日", "星期", "周", "点", "春", "夏", "秋", "冬", "早上",
-                         "晚上", "上午", "下午", "昨天", "今天", "明天"});
 }
 
 // A capitalised word that isn't the first of its sentence and isn't of the question.
@@ -130,51 +101,50 @@ bool HasName(std::string_view text, const Question& question) {
   return false;
 }
 
-bool HasMoney(std::string_view text, const std::set<std::string>& terms) {
-  return HasNumber(text, terms) &&
-         (HasWord(terms, {"pound", "euro", "dollar", "cent", "penny", "pence", "franc", "yuan",
-                          "eur", "usd", "gbp", "cost", "price"}) ||
-          Contains(text, {"£", "€", "$", "¥", "￥", "元", "块钱", "美元", "欧元"}));
-}
-
-bool HasLength(std::string_view text, const std::set<std::string>& terms) {
-  return HasNumber(text, terms) &&
-         (HasWord(terms, {"metre", "meter", "kilometre", "kilometer", "centimetre", "centimeter",
-                          "millimetre", "millimeter", "mile", "foot", "inch", "yard", "km", "cm",
-                          "mm", "m", "ft"}) ||
-          Contains(text, {"米", "公里", "厘米", "毫米", "里", "尺", "丈"}));
-}
-
 // Whether the sentence has the kind of thing that was asked for; where nobody can tell, it does.
 bool HasWanted(std::string_view text, const std::set<std::string>& terms,
                const Question& question) {
-  switch (question.wants) {
-    case Wants::kNumber:
-      return HasNumber(text, terms);
-    case Wants::kMoney:
-      return HasMoney(text, terms);
-    case Wants::kLength:
-      return HasLength(text, terms);
-    case Wants::kTime:
-      return HasTime(text, terms);
-    case Wants::kPerson:
-      if (question.chinese) return true;  // Chinese doesn't mark names
-      return HasName(text, question) ||
-             HasWord(terms,
-                     {"he",    "she",      "they",    "brother", "sister",  "mother",    "father",
-                      "uncle", "aunt",     "teacher", "doctor",  "captain", "team",      "company",
-                      "son",   "daughter", "wife",    "husband", "student", "neighbour", "people"});
-    case Wants::kPlace:
-      return Contains(
-          text, {" in ", " at ", " on ", " near ", " to ", " from ", " behind ", " under ",
-                 " beside ", " inside ", " above ", " next ", "在", "于", "到", "位", "里", "边"});
-    case Wants::kReason:
-      return Contains(text, {"because", "Because", " due ", " since ", " so that ", " reason",
-                             " to ", " for ", "因为", "由于", "所以", "为了", "因", "原因"});
-    case Wants::kAnything:
-      return true;
+  if (question.wants != Wants::kPerson) return HasKind(question.wants, text, terms);
+  if (question.chinese) return true;  // Chinese doesn't mark names
+  // "was founded by four postmen" names nobody, and says who.
+  return HasName(text, question) || text.find(" by ") != std::string_view::npos ||
+         HasWord(terms, {"he",          "she",        "they",   "brother",  "sister", "mother",
+                         "father",      "uncle",      "aunt",   "teacher",  "doctor", "captain",
+                         "team",        "company",    "son",    "daughter", "wife",   "husband",
+                         "student",     "neighbour",  "people", "niece",    "nephew", "friend",
+                         "grandmother", "grandfather"});
+}
+
+// What a question's word costs that a sentence hasn't quite: 1 for the word itself.
+constexpr double kKin = 0.6;    // a word with the same beginning: "slow" and "slower"
+constexpr double kApart = 0.5;  // both characters of a pair, apart
+
+// Whether one of the words goes on where the other ends.
+bool IsKin(std::string_view a, std::string_view b) {
+  constexpr size_t kShortest = 4;
+  constexpr size_t kLonger = 4;
+  if (a.size() > b.size()) std::swap(a, b);
+  return a.size() >= kShortest && b.size() <= a.size() + kLonger && b.starts_with(a);
+}
+
+double Credit(const std::set<std::string>& terms, const QueryTerm& wanted) {
+  if (HasAny(terms, wanted)) return 1;
+  if (wanted.run != 0) {
+    const auto characters = SplitCharacters(wanted.forms.front());
+    const bool apart = characters.size() == 2 &&
+                       std::all_of(characters.begin(), characters.end(), [&](std::string_view one) {
+                         return terms.contains(std::string(one));
+                       });
+    return apart ? kApart : 0;
   }
-  return true;
+  for (const std::string& form : wanted.forms) {
+    // Kin stand near each other in the order of the alphabet.
+    for (auto at = terms.lower_bound(form.substr(0, 4)); at != terms.end(); ++at) {
+      if (at->compare(0, 4, form, 0, 4) != 0) break;
+      if (IsKin(*at, form)) return kKin;
+    }
+  }
+  return 0;
 }
 
 // As it stands in a text, before it's weighed.
@@ -200,6 +170,23 @@ bool EndsSentence(std::string_view text) {
 
 // Lines that only wrap are joined; items of lists end a sentence. A line that stands alone and
 // doesn't end like a sentence is a heading.
+// A table's lines are rows: each says something alone.
+bool IsTable(const std::string& path) {
+  const std::string folded = FoldCase(path);
+  return folded.ends_with(".csv") || folded.ends_with(".tsv");
+}
+
+std::vector<Line> RowsOf(std::string_view text) {
+  std::vector<Line> rows;
+  for (const std::string_view raw : Split(TruncateUtf8(text, kTextBytesMax), '\n')) {
+    const std::string_view line = Trim(raw);
+    if (line.empty()) continue;
+    // The first names the columns.
+    rows.push_back({std::string(TruncateUtf8(line, kSentenceBytesMax)), rows.empty()});
+  }
+  return rows;
+}
+
 std::vector<Line> SentencesOf(std::string_view text) {
   constexpr size_t kHeadingBytesMax = 90;
   std::vector<Line> sentences;
@@ -253,7 +240,12 @@ class Extractor {
  public:
   Extractor(const Question& question, const Evidence& evidence,
             const std::vector<Passage>& passages)
-      : question_(question), evidence_(evidence), passages_(passages) {}
+      : question_(question), evidence_(evidence), passages_(passages) {
+    for (size_t t = 0; t < question.terms.size(); ++t) {
+      weights_.push_back(WeightOf(evidence, t) * question.terms[t].weight);
+    }
+    LightenSeams();
+  }
 
   std::vector<Sentence> Run() {
     for (size_t i = 0; i < passages_.size(); ++i) AddPassage(i);
@@ -269,7 +261,8 @@ class Extractor {
     if (passage.text.empty()) return AddPicture(index, names);
     std::vector<Sentence> own;
     std::set<std::string> all;
-    for (Line& line : SentencesOf(passage.text)) {
+    const bool table = IsTable(passage.path);
+    for (Line& line : table ? RowsOf(passage.text) : SentencesOf(passage.text)) {
       Sentence sentence{index, std::move(line.text), {}, 0, 0};
       sentence.terms = TermsOf(sentence.text);
       all.insert(sentence.terms.begin(), sentence.terms.end());
@@ -278,36 +271,43 @@ class Extractor {
       if (!line.heading) own.push_back(std::move(sentence));
     }
     for (size_t i = 0; i < own.size(); ++i) {
-      const std::set<std::string>* before = i > 0 ? &own[i - 1].terms : nullptr;
-      const std::set<std::string>* after = i + 1 < own.size() ? &own[i + 1].terms : nullptr;
+      const std::set<std::string>* before = i > 0 && !table ? &own[i - 1].terms : nullptr;
+      const std::set<std::string>* after =
+          i + 1 < own.size() && !table ? &own[i + 1].terms : nullptr;
+      const bool wanted = HasWanted(own[i].text, own[i].terms, question_);
       double total = 0;
       double has = 0;
       double alone = 0;
+      bool asked = true;     // what is asked is spoken of
+      size_t spoken_of = 0;  // of the question's terms
       for (size_t t = 0; t < question_.terms.size(); ++t) {
         const QueryTerm& term = question_.terms[t];
-        const double weight = WeightOf(evidence_, t) * term.weight;
+        const double weight = weights_[t];
         total += weight;
-        if (HasAny(own[i].terms, term)) {
-          has += weight;
-          alone += weight;
-        } else if ((before != nullptr && HasAny(*before, term)) ||
-                   (after != nullptr && HasAny(*after, term))) {
-          has += weight * kNear;
-        } else if (HasAny(names, term)) {
-          has += weight * kName;
-        } else if (HasAny(all, term)) {
-          has += weight * kPassage;
+        const double here = term.kind && wanted ? 1 : Credit(own[i].terms, term);
+        double near = 0;
+        if (before != nullptr) near = std::max(near, kNear * Credit(*before, term));
+        if (after != nullptr) near = std::max(near, kNear * Credit(*after, term));
+        near = std::max(near, kName * Credit(names, term));
+        near = std::max(near, kPassage * Credit(all, term));
+        has += weight * std::max(here, near);
+        if (std::max(here, near) > 0) {
+          ++spoken_of;
+        } else if (term.asked) {
+          asked = false;
         }
+        alone += weight * here;
       }
       if (total <= 0 || alone <= 0) continue;
       double score = 0.75 * has / total + 0.25 * alone / total;
       // A question says what it is about, and answers nothing.
       const bool asks = own[i].text.ends_with('?') || own[i].text.ends_with("？");
       if (asks || own[i].terms.size() < 3) score *= 0.6;
-      const bool wanted = HasWanted(own[i].text, own[i].terms, question_);
       score *= wanted ? (question_.wants == Wants::kAnything ? 1 : kHasKind) : kMissingKind;
       if (question_.wants_pictures && passage.type != "image") score *= 0.8;
-      score += 0.06 * passage.meaning;
+      if (!asked) score *= kUnasked;
+      if (spoken_of * 5 < question_.terms.size() * 3) score *= kHalf;
+      if (asked) score += kMeaning * passage.meaning;
       own[i].score = std::min(score, 1.0);
       own[i].order = i;
       sentences_.push_back(std::move(own[i]));
@@ -346,9 +346,31 @@ class Extractor {
     if (score > 0) sentences_.push_back(std::move(sentence));
   }
 
+  // A Chinese pair that stands nowhere, beside one that does, is as a rule no word but the seam of
+  // two.
+  void LightenSeams() {
+    constexpr double kSeam = 0.3;
+    std::vector<bool> there(question_.terms.size());
+    for (const Passage& passage : passages_) {
+      std::set<std::string> terms = TermsOf(TruncateUtf8(passage.text, kTextBytesMax));
+      terms.merge(NameTerms(passage));
+      for (size_t t = 0; t < there.size(); ++t) {
+        there[t] = there[t] || HasAny(terms, question_.terms[t]);
+      }
+    }
+    for (size_t t = 0; t < there.size(); ++t) {
+      const int run = question_.terms[t].run;
+      if (there[t] || run == 0 || question_.terms[t].asked) continue;
+      const bool left = t > 0 && question_.terms[t - 1].run == run && there[t - 1];
+      const bool right = t + 1 < there.size() && question_.terms[t + 1].run == run && there[t + 1];
+      if (left || right) weights_[t] *= kSeam;
+    }
+  }
+
   const Question& question_;
   const Evidence& evidence_;
   const std::vector<Passage>& passages_;
+  std::vector<double> weights_;  // of the question's terms
   std::vector<Sentence> sentences_;
 };
 

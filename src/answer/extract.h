@@ -11,7 +11,7 @@ struct ExtractOptions {
   size_t sentences_max = 3;  // in an answer
   // Evidence below this is none: "not in your library". Measured on the question set of
   // bench/ask_bench.
-  double evidence_min = 0.56;
+  double evidence_min = 0.54;
 };
 
 // The passages worth reading, best first: alike ones are passed over for what adds something

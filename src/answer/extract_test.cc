@@ -108,6 +108,54 @@ TEST(ExtractTest, NumberOfAnotherKindIsNoAnswer) {
       Extract(question, Of(question, {Text("v.txt", "Mount Tambora is 2850 metres tall.")})).found);
 }
 
+TEST(ExtractTest, WordThatNamesTheKindNeedNotBeThere) {
+  const Question question = Read("What did the new roof cost?");
+  const Passage passage = Text("a.txt", "The new roof was laid in May for 2,300 pounds.");
+  EXPECT_TRUE(Extract(question, Of(question, {passage})).found);
+  const Question cold = Read("How cold is the cellar?");
+  EXPECT_FALSE(Extract(cold, Of(cold, {Text("a.txt", "The cellar has 3 doors.")})).found);
+}
+
+TEST(ExtractTest, RowOfATableIsQuotedAlone) {
+  const Question question = Read("How many loaves does the cafe order?");
+  const Answer answer =
+      Extract(question, Of(question, {Text("orders.csv",
+                                           "customer,item,pieces\nhotel,rolls,80\n"
+                                           "cafe,rye loaves,24\nschool,buns,30\n")}));
+  EXPECT_TRUE(answer.found);
+  EXPECT_EQ(answer.claims.at(0).text, "cafe,rye loaves,24");
+}
+
+TEST(ExtractTest, HalfOfTheQuestionIsNotEnough) {
+  const Question question = Read("How much wool does a ewe give?");
+  EXPECT_FALSE(
+      Extract(question, Of(question, {Text("a.txt", "Wash the 3 mirrors with cotton wool.")}))
+          .found);
+  const Question chinese = Read("收购商老秦住在哪里？");
+  EXPECT_FALSE(Extract(chinese, Of(chinese, {Text("a.txt", "收购商老秦每斤给两块六。")})).found);
+}
+
+TEST(ExtractTest, WordsWithOneBeginningAreKin) {
+  const Question question = Read("Why was the drill slow?");
+  EXPECT_TRUE(Extract(question, Of(question, {Text("a.txt",
+                                                   "The drill was slower because chairs blocked "
+                                                   "the stairs.")}))
+                  .found);
+}
+
+TEST(ExtractTest, SeamOfTwoChineseWordsCountsLittle) {
+  const Question question = Read("新伙计的月薪是多少？");
+  EXPECT_TRUE(
+      Extract(question, Of(question, {Text("a.txt", "来了一位伙计，月薪四千五百元。")})).found);
+}
+
+TEST(ExtractTest, WhoIsToldByWhomItWasDone) {
+  const Question question = Read("Who founded the club?");
+  EXPECT_TRUE(
+      Extract(question, Of(question, {Text("a.txt", "The club was founded by four postmen.")}))
+          .found);
+}
+
 TEST(ExtractTest, PicturesAnswerQuestionsAboutPictures) {
   const Question question = Read("Which picture shows a tree frog?");
   const Answer answer =

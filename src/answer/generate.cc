@@ -50,6 +50,49 @@ double Support(const std::set<std::string>& words, const std::set<std::string>& 
   return static_cast<double>(common) / static_cast<double>(words.size());
 }
 
+// The numbers of a text, however they are joined to letters: of "3rd" the 3.
+std::set<std::string> NumbersOf(std::string_view text) {
+  std::set<std::string> numbers;
+  std::string digits;
+  for (const char c : std::string(text) + ' ') {
+    if (c >= '0' && c <= '9') {
+      digits += c;
+    } else if (!digits.empty()) {
+      numbers.insert(std::move(digits));
+      digits.clear();
+    }
+  }
+  return numbers;
+}
+
+// Capitalised words within a sentence.
+std::set<std::string> NamesOf(std::string_view sentence) {
+  std::set<std::string> names;
+  bool first = true;
+  for (catalog::Term& term : catalog::Terms(sentence)) {
+    const char begin = sentence[term.begin];
+    if (!first && begin >= 'A' && begin <= 'Z') names.insert(std::move(term.text));
+    first = false;
+  }
+  return names;
+}
+
+// What a claim may be taken from.
+struct Source {
+  std::set<std::string> words;
+  std::set<std::string> all;  // the question's, too
+  std::set<std::string> numbers;
+};
+
+// Words may be chosen, but no number and no name comes from nowhere.
+bool Invents(const std::string& sentence, const Source& source) {
+  const auto numbers = NumbersOf(sentence);
+  const auto names = NamesOf(sentence);
+  return !std::includes(source.numbers.begin(), source.numbers.end(), numbers.begin(),
+                        numbers.end()) ||
+         !std::includes(source.all.begin(), source.all.end(), names.begin(), names.end());
+}
+
 // Takes "[2]" and "[1, 3]" out of a sentence.
 std::vector<int> TakeCitations(std::string* sentence) {
   std::vector<int> numbers;
@@ -116,11 +159,14 @@ Answer CheckGenerated(const Question& question, const std::vector<Passage>& pass
     answer.text = NotInLibrary(question);
     return answer;
   }
-  std::vector<std::set<std::string>> sources;
+  std::vector<Source> sources;
   for (const Passage& passage : passages) {
-    std::set<std::string> words = WordsOf(TextOf(passage));
-    words.merge(WordsOf(catalog::IndexName(passage.path)));
-    sources.push_back(std::move(words));
+    Source& source = sources.emplace_back();
+    const std::string whole = TextOf(passage) + '\n' + passage.path + '\n' + question.text;
+    source.words = WordsOf(TextOf(passage));
+    source.words.merge(WordsOf(catalog::IndexName(passage.path)));
+    for (catalog::Term& term : catalog::Terms(whole)) source.all.insert(std::move(term.text));
+    source.numbers = NumbersOf(whole);
   }
   // Citations behind a full stop belong to the sentence before it.
   std::vector<std::string> sentences;
@@ -154,14 +200,18 @@ Answer CheckGenerated(const Question& question, const std::vector<Passage>& pass
       const size_t index = static_cast<size_t>(number) - 1;
       if (number < 1 || index >= passages.size()) continue;
       if (std::find(valid.begin(), valid.end(), index) != valid.end()) continue;
-      if (Support(words, sources[index]) >= kCitedMin) valid.push_back(index);
+      const bool supports = Support(words, sources[index].words) >= kCitedMin;
+      if (supports && !Invents(sentence, sources[index])) valid.push_back(index);
     }
     if (valid.empty()) {
       size_t best = 0;
       for (size_t i = 1; i < sources.size(); ++i) {
-        if (Support(words, sources[i]) > Support(words, sources[best])) best = i;
+        if (Support(words, sources[i].words) > Support(words, sources[best].words)) best = i;
       }
-      if (!sources.empty() && Support(words, sources[best]) >= kUncitedMin) valid.push_back(best);
+      if (!sources.empty() && Support(words, sources[best].words) >= kUncitedMin &&
+          !Invents(sentence, sources[best])) {
+        valid.push_back(best);
+      }
     }
     if (valid.empty()) {
       ++left_out;

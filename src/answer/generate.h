@@ -14,8 +14,9 @@ std::vector<ChatMessage> MakePrompt(const Question& question, const std::vector<
                                     const std::string& mark);
 
 // Takes the model's text apart: each sentence keeps the citations whose passage has its words.
-// One without any is given the passage that has them, if one has; else it is left out. Nothing
-// left: not found.
+// One without any is given the passage that has them, if one has; else it is left out, and so is
+// one with a number or a name that neither its passage nor the question has. Nothing left: not
+// found.
 Answer CheckGenerated(const Question& question, const std::vector<Passage>& passages,
                       const std::string& text);
 

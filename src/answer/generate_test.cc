@@ -60,6 +60,17 @@ TEST(GenerateTest, WrongCitationIsReplacedByTheRightOneAndInventionsAreLeftOut) 
   EXPECT_THAT(answer.notice, HasSubstr("left out"));
 }
 
+TEST(GenerateTest, NumbersAndNamesComeFromTheSource) {
+  for (const char* text : {"She left the harbour on 4 May 1911 [1].",
+                           "She left the harbour with Captain Ahab on 3 May 1911 [1].",
+                           "The harbour was left by hunter2 on 3 May 1911 [1]."}) {
+    EXPECT_FALSE(CheckGenerated(kQuestion, kPassages, text).found) << text;
+  }
+  EXPECT_TRUE(
+      CheckGenerated(kQuestion, kPassages, "She left the harbour on the 3rd of May 1911 [1].")
+          .found);
+}
+
 TEST(GenerateTest, NothingSupportedIsNotFound) {
   EXPECT_FALSE(CheckGenerated(kQuestion, kPassages, "Cheese is green.").found);
   const Answer none = CheckGenerated(kQuestion, kPassages, "NOT_IN_LIBRARY");

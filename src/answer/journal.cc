@@ -59,14 +59,17 @@ std::optional<Entry> First(std::vector<Entry> entries) {
 Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path, const Clock* clock) {
   auto db = TRY(storage::Sqlite::Open(path));
   TRY(db->Migrate({kSchema}));
+  TRY(db->Execute("PRAGMA wal_autocheckpoint=16000"));
+  auto background = TRY(storage::Sqlite::Open(path));
   return std::unique_ptr<Journal>(
-      new Journal(std::move(db), clock != nullptr ? *clock : SystemClock()));
+      new Journal(std::move(db), std::move(background), clock != nullptr ? *clock : SystemClock()));
 }
 
 template <typename... Args>
-Result<std::vector<Entry>> Journal::Select(const std::string& where, const Args&... args) {
-  const std::lock_guard lock(mutex_);
-  storage::Statement select = TRY(db_->Prepare(
+Result<std::vector<Entry>> Journal::Select(Side& side, const std::string& where,
+                                           const Args&... args) {
+  const std::lock_guard lock(side.mutex);
+  storage::Statement select = TRY(side.db->Prepare(
       "SELECT id, key, digest, kind, request, tasks, accepted_at, state, ended_at, forgotten,"
       " result, error FROM entry WHERE " +
       where));
@@ -78,41 +81,41 @@ Result<std::vector<Entry>> Journal::Select(const std::string& where, const Args&
 
 Result<> Journal::Add(const Entry& entry) {
   if (entry.tasks.empty()) return Error{Code::kInvalid, "journal: an entry without a task"};
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(main_.mutex);
   const std::optional<std::string> key =
       entry.key.empty() ? std::nullopt : std::optional(entry.key);
-  TRY(
-      db_->Run("INSERT INTO entry(id, key, digest, kind, request, tasks, last_task, accepted_at)"
-               " VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-               entry.id, key, entry.digest, entry.kind, DumpJson(entry.request),
-               Join(entry.tasks, " "), entry.tasks.back(), clock_.NowMs()));
-  if (db_->changes() == 0) {
+  TRY(main_.db->Run(
+      "INSERT INTO entry(id, key, digest, kind, request, tasks, last_task, accepted_at)"
+      " VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      entry.id, key, entry.digest, entry.kind, DumpJson(entry.request), Join(entry.tasks, " "),
+      entry.tasks.back(), entry.accepted_at != 0 ? entry.accepted_at : clock_.NowMs()));
+  if (main_.db->changes() == 0) {
     return Error{Code::kConflict, "journal: the key or task " + entry.id + " is known already"};
   }
   return Ok{};
 }
 
 Result<std::optional<Entry>> Journal::Find(const std::string& id) {
-  return First(TRY(Select("id = ?", id)));
+  return First(TRY(Select(main_, "id = ?", id)));
 }
 
 Result<std::optional<Entry>> Journal::FindByKey(const std::string& key) {
-  return First(TRY(Select("key = ?", key)));
+  return First(TRY(Select(main_, "key = ?", key)));
 }
 
 Result<std::optional<Entry>> Journal::FindByTask(const queue::TaskId& task) {
-  return First(TRY(Select("last_task = ?", task)));
+  return First(TRY(Select(main_, "last_task = ?", task)));
 }
 
 Result<> Journal::SetTasks(const std::string& id, const std::vector<queue::TaskId>& tasks) {
-  const std::lock_guard lock(mutex_);
-  return db_->Run("UPDATE entry SET tasks = ?2, last_task = ?3 WHERE id = ?1", id, Join(tasks, " "),
-                  tasks.back());
+  const std::lock_guard lock(main_.mutex);
+  return main_.db->Run("UPDATE entry SET tasks = ?2, last_task = ?3 WHERE id = ?1", id,
+                       Join(tasks, " "), tasks.back());
 }
 
 Result<bool> Journal::End(const std::string& id, EntryState state, const Json& result,
                           const std::optional<Error>& error) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(main_.mutex);
   std::optional<std::string> result_text;
   std::optional<std::string> error_text;
   if (!result.is_null()) result_text = DumpJson(result);
@@ -120,30 +123,38 @@ Result<bool> Journal::End(const std::string& id, EntryState state, const Json& r
     error_text = std::string(CodeName(error->code)) + '\t' + SanitizeUtf8(error->message);
   }
   TRY(
-      db_->Run("UPDATE entry SET state = ?2, ended_at = ?3, result = ?4, error = ?5"
-               " WHERE id = ?1 AND (state = 0 OR (state = 2 AND ?2 = 1))",
-               id, static_cast<int>(state), clock_.NowMs(), result_text, error_text));
-  return db_->changes() > 0;
+      main_.db->Run("UPDATE entry SET state = ?2, ended_at = ?3, result = ?4, error = ?5"
+                    " WHERE id = ?1 AND (state = 0 OR (state = 2 AND ?2 = 1))",
+                    id, static_cast<int>(state), clock_.NowMs(), result_text, error_text));
+  return main_.db->changes() > 0;
 }
 
 Result<std::vector<Entry>> Journal::OpenEntries(const std::string& after, size_t limit) {
-  return Select("state = 0 AND id > ? ORDER BY id LIMIT ?", after, static_cast<int64_t>(limit));
+  return Select(background_, "state = 0 AND id > ? ORDER BY id LIMIT ?", after,
+                static_cast<int64_t>(limit));
 }
 
 Result<int64_t> Journal::CountOpen() {
-  const std::lock_guard lock(mutex_);
-  return TRY(db_->QueryInt("SELECT count(*) FROM entry WHERE state = 0")).value_or(0);
+  const std::lock_guard lock(main_.mutex);
+  return TRY(main_.db->QueryInt("SELECT count(*) FROM entry WHERE state = 0")).value_or(0);
+}
+
+Result<> Journal::Settle() {
+  const std::lock_guard lock(background_.mutex);
+  // Passive: it waits for no reader and no writer waits for it.
+  TRY(background_.db->QueryInt("PRAGMA wal_checkpoint(PASSIVE)"));
+  return Ok{};
 }
 
 Result<> Journal::Forget(Milliseconds result_age, Milliseconds entry_age) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(main_.mutex);
   const UnixMs now = clock_.NowMs();
   TRY(
-      db_->Run("UPDATE entry SET forgotten = 1, result = NULL, request = '{}'"
-               " WHERE ended_at IS NOT NULL AND ended_at <= ? AND forgotten = 0",
-               now - result_age.count()));
-  return db_->Run("DELETE FROM entry WHERE ended_at IS NOT NULL AND ended_at <= ?",
-                  now - entry_age.count());
+      main_.db->Run("UPDATE entry SET forgotten = 1, result = NULL, request = '{}'"
+                    " WHERE ended_at IS NOT NULL AND ended_at <= ? AND forgotten = 0",
+                    now - result_age.count()));
+  return main_.db->Run("DELETE FROM entry WHERE ended_at IS NOT NULL AND ended_at <= ?",
+                       now - entry_age.count());
 }
 
 }  // namespace msearch::answer

@@ -27,7 +27,7 @@ struct Entry {
   std::string kind;    // "analyze_image", "complete_answer", "full_query"
   Json request;        // from which its tasks can be made again
   std::vector<queue::TaskId> tasks;  // in the queue now; the last one's end is the entry's
-  UnixMs accepted_at = 0;
+  UnixMs accepted_at = 0;            // when it is added: 0 for now
   EntryState state = EntryState::kOpen;
   std::optional<UnixMs> ended_at;
   bool forgotten = false;  // its result's time is over
@@ -55,17 +55,31 @@ class Journal {
   // Open entries with an id greater than `after`, in order.
   Result<std::vector<Entry>> OpenEntries(const std::string& after, size_t limit);
   Result<int64_t> CountOpen();
+  // Moves what was written lately to its place in the file. A writer does so itself only when much
+  // has gathered, because who writes then waits for the disk; so this is to be called every second
+  // or so, by a thread that may wait.
+  Result<> Settle();
   // Results older than `result_age` are forgotten, and entries once they ended `entry_age` ago.
   Result<> Forget(Milliseconds result_age, Milliseconds entry_age);
 
  private:
-  Journal(std::unique_ptr<storage::Sqlite> db, const Clock& clock)
-      : db_(std::move(db)), clock_(clock) {}
+  // A connection and who may use it now.
+  struct Side {
+    std::mutex mutex;
+    std::unique_ptr<storage::Sqlite> db;  // by mutex
+  };
+  Journal(std::unique_ptr<storage::Sqlite> db, std::unique_ptr<storage::Sqlite> background,
+          const Clock& clock)
+      : clock_(clock) {
+    main_.db = std::move(db);
+    background_.db = std::move(background);
+  }
   template <typename... Args>
-  Result<std::vector<Entry>> Select(const std::string& where, const Args&... args);
+  static Result<std::vector<Entry>> Select(Side& side, const std::string& where,
+                                           const Args&... args);
 
-  std::mutex mutex_;
-  std::unique_ptr<storage::Sqlite> db_;  // by mutex_
+  Side main_;
+  Side background_;  // so that looking through all entries holds nobody up
   const Clock& clock_;
 };
 

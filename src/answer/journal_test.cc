@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/file.h"
 #include "support/manual_clock.h"
 
@@ -95,6 +97,15 @@ TEST_F(JournalTest, ResultsAreForgottenBeforeTheirEntries) {
   ASSERT_TRUE(journal_->Forget(Milliseconds(1000), Milliseconds(5000)).ok());
   EXPECT_FALSE(journal_->Find("t1")->has_value());
   EXPECT_TRUE(journal_->Find("t2")->has_value());
+}
+
+TEST_F(JournalTest, SettledEntriesStandInTheFileItself) {
+  const std::string path = directory_.path() + "/journal.db";
+  for (int i = 0; i < 200; ++i) Add(Make("t" + std::to_string(100 + i)));
+  const auto before = std::filesystem::file_size(path);
+  ASSERT_TRUE(journal_->Settle().ok());
+  EXPECT_GT(std::filesystem::file_size(path), before);
+  EXPECT_EQ(journal_->CountOpen().value_or(0), 200);
 }
 
 TEST_F(JournalTest, OpenEntriesComeInPages) {

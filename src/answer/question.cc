@@ -1,6 +1,7 @@
 #include "answer/question.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <unordered_set>
@@ -21,22 +22,22 @@ constexpr size_t kTermsMax = 24;
 
 bool IsStopWord(const std::string& word) {
   static const std::unordered_set<std::string> kWords = {
-      "a",       "about",     "all",       "also",  "am",        "an",       "and",     "any",
-      "are",     "as",        "at",        "be",    "been",      "being",    "but",     "by",
-      "can",     "could",     "did",       "do",    "does",      "done",     "each",    "every",
-      "find",    "for",       "from",      "give",  "had",       "has",      "have",    "he",
-      "her",     "here",      "him",       "his",   "how",       "i",        "if",      "in",
-      "into",    "is",        "it",        "its",   "just",      "kind",     "know",    "let",
-      "list",    "many",      "may",       "me",    "might",     "mine",     "much",    "must",
-      "my",      "of",        "off",       "on",    "one",       "or",       "our",     "out",
-      "please",  "say",       "says",      "said",  "shall",     "she",      "should",  "show",
-      "so",      "some",      "sort",      "such",  "tell",      "than",     "that",    "the",
-      "their",   "them",      "then",      "there", "these",     "they",     "this",    "those",
-      "to",      "type",      "us",        "was",   "we",        "were",     "what",    "when",
-      "where",   "which",     "who",       "whom",  "whose",     "why",      "will",    "with",
-      "would",   "you",       "your",      "yours", "shown",     "depict",   "contain", "too",
-      "get",     "got",       "name",      "call",  "according", "anything", "ever",    "exactly",
-      "mention", "mentioned", "something", "upon"};
+      "a",         "about",     "all",   "also",      "am",       "an",      "and",     "any",
+      "are",       "as",        "at",    "be",        "been",     "being",   "but",     "by",
+      "can",       "could",     "did",   "do",        "does",     "done",    "each",    "every",
+      "find",      "for",       "from",  "give",      "had",      "has",     "have",    "he",
+      "her",       "here",      "him",   "his",       "how",      "i",       "if",      "in",
+      "into",      "is",        "it",    "its",       "just",     "kind",    "know",    "let",
+      "list",      "many",      "may",   "me",        "might",    "much",    "must",    "my",
+      "of",        "off",       "on",    "one",       "or",       "our",     "out",     "please",
+      "say",       "says",      "said",  "shall",     "she",      "should",  "show",    "so",
+      "some",      "sort",      "such",  "tell",      "than",     "that",    "the",     "their",
+      "them",      "then",      "there", "these",     "they",     "this",    "those",   "to",
+      "type",      "us",        "was",   "we",        "were",     "what",    "when",    "where",
+      "which",     "who",       "whom",  "whose",     "why",      "will",    "with",    "would",
+      "you",       "your",      "yours", "shown",     "depict",   "contain", "too",     "get",
+      "got",       "name",      "call",  "according", "anything", "ever",    "exactly", "mention",
+      "mentioned", "something", "upon"};
   return kWords.contains(word);
 }
 
@@ -74,64 +75,11 @@ const std::vector<std::string>& ChineseAskingWords() {
   return kWords;
 }
 
-bool Has(std::string_view text, std::initializer_list<std::string_view> parts) {
-  return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
-    return text.find(part) != std::string_view::npos;
-  });
-}
-
-Wants ChineseWants(std::string_view text) {
-  if (Has(text, {"什么时候", "什么时间", "哪一年", "哪年", "哪天", "哪一天", "几点", "几月", "何时",
-                 "几号", "星期几", "周几"})) {
-    return Wants::kTime;
-  }
-  if (Has(text, {"多少钱", "多少元", "价格", "费用"})) return Wants::kMoney;
-  if (Has(text, {"多高", "多远", "多深", "多宽", "全长"})) return Wants::kLength;
-  if (Has(text, {"多少", "几", "多久", "多长", "多大", "多重"})) return Wants::kNumber;
-  if (Has(text, {"谁", "哪位", "什么人"})) return Wants::kPerson;
-  if (Has(text, {"哪里", "哪儿", "什么地方", "何处", "在哪"})) return Wants::kPlace;
-  if (Has(text, {"为什么", "为何", "原因"})) return Wants::kReason;
-  return Wants::kAnything;
-}
-
-// By the first asking word that decides.
-Wants EnglishWants(const std::vector<std::string>& words) {
-  static const std::unordered_set<std::string> kMeasures = {
-      "many", "long", "old", "often", "big", "fast", "heavy", "large", "hot", "cold"};
-  static const std::unordered_set<std::string> kLengths = {"tall", "high", "deep",
-                                                           "far",  "wide", "thick"};
-  static const std::unordered_set<std::string> kTimes = {"year", "day", "date", "time", "month"};
-  auto has = [&](std::initializer_list<const char*> wanted) {
-    return std::any_of(wanted.begin(), wanted.end(), [&](const char* word) {
-      return std::find(words.begin(), words.end(), word) != words.end();
-    });
-  };
-  for (size_t i = 0; i < words.size(); ++i) {
-    const std::string& word = words[i];
-    const std::string next = i + 1 < words.size() ? words[i + 1] : "";
-    if (word == "who" || word == "whom" || word == "whose") return Wants::kPerson;
-    if (word == "when") return Wants::kTime;
-    if (word == "where") return Wants::kPlace;
-    if (word == "why") return Wants::kReason;
-    if (word == "how") {
-      if (next == "much" && has({"cost", "pay", "paid", "price", "charge", "worth"})) {
-        return Wants::kMoney;
-      }
-      if (kLengths.contains(next)) return Wants::kLength;
-      return next == "much" || kMeasures.contains(next) ? Wants::kNumber : Wants::kAnything;
-    }
-    if (word == "what" || word == "which") {
-      if (has({"cost", "price"})) return Wants::kMoney;
-      return kTimes.contains(next) ? Wants::kTime : Wants::kAnything;
-    }
-  }
-  return Wants::kAnything;
-}
-
 // One line for each verb: its forms, stemmed as the catalog stems them where they're regular.
 const std::map<std::string, std::vector<std::string>>& Irregular() {
   static const auto kForms = [] {
     const std::vector<std::vector<std::string>> kVerbs = {{"be", "was", "were", "been"},
+                                                          {"bear", "bore", "born"},
                                                           {"become", "became"},
                                                           {"begin", "began", "begun"},
                                                           {"break", "broke", "broken"},
@@ -213,23 +161,104 @@ const std::map<std::string, std::vector<std::string>>& Irregular() {
   return kForms;
 }
 
+bool IsFunctionWord(const std::string& word) {
+  static const std::unordered_set<std::string> kWords = {
+      "the",  "a",    "an",    "my",  "our", "your", "his",  "her", "its",  "their", "this",
+      "that", "of",   "in",    "on",  "at",  "to",   "from", "for", "with", "by",    "into",
+      "onto", "near", "under", "and", "or",  "is",   "are",  "too", "very", "when",  "if"};
+  return kWords.contains(word);
+}
+
+bool IsAuxiliary(const std::string& word) {
+  static const std::unordered_set<std::string> kWords = {
+      "do",   "does", "did", "is",    "are",  "was",    "were", "has",
+      "have", "had",  "can", "could", "will", "should", "must", "may"};
+  return kWords.contains(word);
+}
+
 struct Reader {
   Question question;
   std::vector<std::string> seen;
   std::vector<size_t> places;      // of the terms
+  std::vector<std::string> words;  // all of an English question, folded
+  std::vector<size_t> word_begins;
   std::optional<size_t> asked_at;  // "who", "谁"
+  int run = 0;                     // the present one
+  int runs = 0;                    // so far
 
   // What follows the asking word is what is asked ("who painted ..."); else what goes before it
   // ("... 的馆长是谁").
-  void WeighAsked() {
-    constexpr double kAsked = 1.6;
-    if (!asked_at || question.terms.empty()) return;
+  void WeighAround(size_t place, double weight) {
+    if (question.terms.empty()) return;
     size_t best = 0;
     for (size_t i = 0; i < places.size(); ++i) {
       best = i;
-      if (places[i] >= *asked_at) break;
+      if (places[i] >= place) break;
     }
-    question.terms[best].weight = kAsked;
+    Weigh(best, weight);
+  }
+
+  void Weigh(size_t index, double weight) {
+    if (question.terms[index].kind) return;
+    question.terms[index].weight = weight;
+    question.terms[index].asked = true;
+  }
+
+  // "flooded", "washed", "thrown"
+  static bool IsParticiple(const std::string& word) {
+    if (word.ends_with("ed")) return true;
+    const auto terms = catalog::Terms(word);
+    return !terms.empty() && FormsOf(terms[0].text).size() > 1;
+  }
+
+  // What English asks for: the noun behind "which" and "how many", what follows "what is", or the
+  // verb at the end ("when was the mine opened").
+  void WeighEnglish() {
+    constexpr double kPerson = 1.6;
+    constexpr double kGuessed = 1.5;
+    if (question.wants == Wants::kPerson && asked_at) return WeighAround(*asked_at, kPerson);
+    if (question.terms.size() < 2) return;
+    for (size_t i = 0; i + 1 < words.size(); ++i) {
+      const std::string& word = words[i];
+      const std::string& next = words[i + 1];
+      const bool what = word == "what" || word == "which";
+      if (!what && word != "when" && word != "where" && word != "why" && word != "how") continue;
+      const bool noun = what && !IsAuxiliary(next) && !NamesKind(question.wants, next);
+      const bool counted = word == "how" && (next == "many" || next == "much");
+      if (noun || (counted && i + 2 < words.size() && !IsAuxiliary(words[i + 2]))) {
+        return WeighAround(word_begins[i], kGuessed);
+      }
+      if (word == "what" && (next == "is" || next == "are")) {
+        return WeighAround(word_begins[i], kGuessed);
+      }
+      WeighVerb(i, kGuessed);
+      return;
+    }
+  }
+
+  // The last word, if it is a verb for all that one can see.
+  void WeighVerb(size_t from, double weight) {
+    if (words.size() < 4 || places.back() != word_begins.back()) return;
+    if (IsFunctionWord(words[words.size() - 2])) return;
+    const auto auxiliary =
+        std::find_if(words.begin() + static_cast<ptrdiff_t>(from), words.end(), IsAuxiliary);
+    if (auxiliary == words.end()) return;
+    const bool passive = *auxiliary == "is" || *auxiliary == "are" || *auxiliary == "was" ||
+                         *auxiliary == "were" || auxiliary->starts_with("ha");
+    if (!passive || IsParticiple(words.back())) Weigh(places.size() - 1, weight);
+  }
+
+  // In Chinese all pairs of a run share the weight that one word of English has, or a name of
+  // three characters would count twice what is asked about it.
+  void WeighChinese() {
+    constexpr double kAsked = 1.5;
+    if (asked_at && question.terms.size() > 1) WeighAround(*asked_at, kAsked);
+    for (QueryTerm& term : question.terms) {
+      const auto pairs = std::count_if(
+          question.terms.begin(), question.terms.end(),
+          [&](const QueryTerm& other) { return other.run == term.run && term.run != 0; });
+      if (pairs > 1) term.weight /= std::sqrt(static_cast<double>(pairs));
+    }
   }
 
   void Add(const catalog::Term& term, std::string_view text, size_t place) {
@@ -243,6 +272,7 @@ struct Reader {
     } else {
       one.phrases = one.forms;
     }
+    one.run = run;
     question.terms.push_back(std::move(one));
   }
 
@@ -252,7 +282,11 @@ struct Reader {
       if (IsPictureWord(word)) question.wants_pictures = true;
       if (word == "who" || word == "whom") asked_at = term.begin;
       if (IsStopWord(word) || IsStopWord(term.text) || IsPictureWord(word)) continue;
+      const size_t before = question.terms.size();
       Add(term, text, term.begin);
+      if (question.terms.size() > before && NamesKind(question.wants, word)) {
+        question.terms.back().kind = true;
+      }
       if (!question.words.empty()) question.words += ' ';
       question.words += text.substr(term.begin, term.end - term.begin);
     }
@@ -267,7 +301,12 @@ struct Reader {
         return text.substr(at).starts_with(word);
       });
       if (found != asking.end()) {
-        if (*found == "谁" || *found == "哪位") asked_at = rest.size();
+        static const std::unordered_set<std::string> kWhat = {
+            "谁",   "哪位", "什么", "多少",   "多少钱",   "几个",    "几",     "几点",
+            "哪里", "哪儿", "哪年", "哪一年", "什么时候", "为什么",  "怎么",   "如何",
+            "多久", "多长", "多高", "多大",   "多重",     "哪天",    "哪一天", "什么地方",
+            "多远", "哪种", "哪个", "哪些",   "哪家",     "多长时间"};
+        if (!asked_at && kWhat.contains(*found)) asked_at = rest.size();
         rest += ' ';
         at += found->size();
       } else {
@@ -281,19 +320,24 @@ struct Reader {
       }
     }
     for (const WordSpan& word : SplitWords(rest)) {
-      const std::string_view run = std::string_view(rest).substr(word.begin, word.end - word.begin);
-      std::vector<catalog::Term> terms = catalog::Terms(run);
+      const std::string_view text_run =
+          std::string_view(rest).substr(word.begin, word.end - word.begin);
+      std::vector<catalog::Term> terms = catalog::Terms(text_run);
       // The last of a run's terms is its last character, which says little beside the pairs.
       if (word.cjk && terms.size() > 1) terms.pop_back();
-      const bool alone = word.cjk && SplitCharacters(run).size() == 1;
+      const bool alone = word.cjk && SplitCharacters(text_run).size() == 1;
+      run = word.cjk ? ++runs : 0;
       for (const catalog::Term& term : terms) {
         if (!word.cjk && IsStopWord(term.text)) continue;
-        Add(term, run, word.begin + term.begin);
+        Add(term, text_run, word.begin + term.begin);
+        if (!question.terms.empty() && question.terms.back().forms.front() == term.text) {
+          question.terms.back().kind = NamesKind(question.wants, term.text);
+        }
         // A single character is in many words that have nothing to do with it.
         if (alone && !question.terms.empty()) question.terms.back().weight = 0.6;
       }
       if (!question.words.empty()) question.words += ' ';
-      question.words += run;
+      question.words += text_run;
     }
     if (!question.terms.empty()) return;
     for (const catalog::Term& term : catalog::Terms(rest)) Add(term, rest, term.begin);
@@ -321,12 +365,13 @@ Result<Question> ReadQuestion(std::string_view text) {
   if (reader.question.chinese) {
     reader.question.wants = ChineseWants(text);
     reader.ReadChinese(text);
+    reader.WeighChinese();
   } else {
-    std::vector<std::string> words;
     for (const WordSpan& word : SplitWords(text)) {
-      words.push_back(FoldWord(text.substr(word.begin, word.end - word.begin)));
+      reader.words.push_back(FoldWord(text.substr(word.begin, word.end - word.begin)));
+      reader.word_begins.push_back(word.begin);
     }
-    reader.question.wants = EnglishWants(words);
+    reader.question.wants = EnglishWants(reader.words);
     reader.ReadSpaced(text);
     // Of a question of stop words alone ("who are you"), all words count.
     if (reader.question.terms.empty()) {
@@ -334,8 +379,8 @@ Result<Question> ReadQuestion(std::string_view text) {
         reader.Add(term, text, term.begin);
       }
     }
+    reader.WeighEnglish();
   }
-  if (reader.question.wants == Wants::kPerson) reader.WeighAsked();
   if (reader.question.words.empty()) reader.question.words = text;
   return reader.question;
 }

@@ -6,28 +6,32 @@
 #include <string_view>
 #include <vector>
 
+#include "answer/wanted.h"
 #include "base/result.h"
 
 namespace msearch::answer {
 
 inline constexpr size_t kQuestionBytesMax = 2000;
 
-// What kind of thing answers it, as far as the question says.
-enum class Wants { kAnything, kPerson, kTime, kPlace, kNumber, kMoney, kLength, kReason };
-
 // One thing that the question is about. Forms of one word ("leave", "left") are one term.
 struct QueryTerm {
   std::vector<std::string> forms;    // as catalog::Terms gives them
   std::vector<std::string> phrases;  // to search for, as written
-  // What is asked about a person ("who painted ...") counts more than of what.
   double weight = 1;
+  // What is asked ("who painted ...", "the telephone number of ..."), rather than of what. Counts
+  // more.
+  bool asked = false;
+  // Says only what kind of thing is asked for: what has such a thing needn't have the word.
+  bool kind = false;
+  // Chinese: characters that follow each other without a space; pairs of one run overlap. 0: none.
+  int run = 0;
 };
 
 struct Question {
   std::string text;
   bool chinese = false;
-  Wants wants = Wants::kAnything;
-  bool wants_pictures = false;  // "which photo", "哪张图片"
+  Wants wants = Wants::kAnything;  // what kind of thing answers it, as far as the question says
+  bool wants_pictures = false;     // "which photo", "哪张图片"
   std::vector<QueryTerm> terms;
   std::string words;  // without what only asks, for a model
 };

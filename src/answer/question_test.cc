@@ -45,6 +45,43 @@ TEST(QuestionTest, KindOfAnswerIsReadFromTheAskingWords) {
   EXPECT_EQ(Read("会议为什么推迟？").wants, Wants::kReason);
 }
 
+TEST(QuestionTest, MeasuresAskedForAreReadFromTheirAdjectives) {
+  EXPECT_EQ(Read("How cold is it in the mine?").wants, Wants::kTemperature);
+  EXPECT_EQ(Read("How heavy is the bell?").wants, Wants::kWeight);
+  EXPECT_EQ(Read("How long does the play last?").wants, Wants::kExtent);
+  EXPECT_EQ(Read("How often is the filter cleaned?").wants, Wants::kFrequency);
+  EXPECT_EQ(Read("How much did the boat cost?").wants, Wants::kMoney);
+  EXPECT_EQ(Read("How much water does it hold?").wants, Wants::kNumber);
+  EXPECT_EQ(Read("要炖多长时间？").wants, Wants::kDuration);
+}
+
+double WeightOf(const Question& question, const std::string& form) {
+  for (const QueryTerm& term : question.terms) {
+    if (term.forms.front() == form) return term.weight;
+  }
+  return 0;
+}
+
+TEST(QuestionTest, WhatIsAskedWeighsMoreThanOfWhat) {
+  EXPECT_GT(WeightOf(Read("When was the bridge opened?"), "open"), 1);
+  EXPECT_GT(WeightOf(Read("What is the address of the surgeon?"), "address"), 1);
+  EXPECT_GT(WeightOf(Read("How many wheels has the cart?"), "wheel"), 1);
+  EXPECT_EQ(WeightOf(Read("How tall is Mount Kenya?"), "kenya"), 1);
+  EXPECT_EQ(WeightOf(Read("Where does rain get into the barn?"), "barn"), 1);
+  EXPECT_GT(WeightOf(Read("老王的电话是多少？"), "电话"), 1);
+  EXPECT_GT(WeightOf(Read("谁修好了水泵？"), "修好"), 1);
+}
+
+TEST(QuestionTest, ChineseNameOfManyCharactersWeighsNoMoreThanAWord) {
+  const Question question = Read("欧阳国强的妻子是谁？");
+  double name = 0;
+  for (const QueryTerm& term : question.terms) {
+    if (term.run == 1) name += term.weight;
+  }
+  EXPECT_LT(name, 2);
+  EXPECT_GT(WeightOf(question, "妻子"), 1);
+}
+
 TEST(QuestionTest, FormsOfIrregularVerbsAreOneTerm) {
   const Question question = Read("When did the ship leave the harbour?");
   ASSERT_EQ(question.terms.size(), 3u);

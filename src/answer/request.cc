@@ -47,32 +47,39 @@ Result<Request> Request::FromJson(const Json& json) {
   return request;
 }
 
-Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const Request& request) {
+std::string_view RoleOf(std::string_view queue) {
+  return queue == kAnalysisQueue ? "analysis_worker" : "answer_worker";
+}
+
+std::vector<NewTask> TasksOf(const Request& request) {
   const bool whole = request.kind == kFullQuery;
-  const bool analyzes = request.kind == kAnalyze || (whole && !request.image.is_null());
-  std::vector<queue::TaskId> ids;
-  auto add = [&](NewTask task, bool last) -> Result<> {
-    task.after = ids;
-    if (last) task.dead_letter = {std::string(kEndedQueue), std::string(kFailed)};
-    ids.push_back(TRY(queue.Enqueue(task)));
-    return Ok{};
-  };
+  std::vector<NewTask> tasks;
   Request part = request;
   part.part = whole;
-  if (analyzes) {
+  if (request.kind == kAnalyze || (whole && !request.image.is_null())) {
     part.kind = kAnalyze;
-    TRY(add(MakeTask(kAnalysisQueue, kAnalyze, whole ? Priority::kLow : Priority::kHigh,
-                     kAnalysisTimeout, part.ToJson()),
-            !whole));
+    tasks.push_back(MakeTask(kAnalysisQueue, kAnalyze, whole ? Priority::kLow : Priority::kHigh,
+                             kAnalysisTimeout, part.ToJson()));
   }
-  if (request.kind == kAnalyze) return ids;
-  part.kind = kComplete;
-  TRY(add(MakeTask(kAnswerQueue, kComplete, whole ? Priority::kLow : Priority::kNormal,
-                   kAnswerTimeout, part.ToJson()),
-          !whole));
-  if (!whole) return ids;
-  TRY(add(MakeTask(kQueryQueue, kFullQuery, Priority::kLow, kQueryTimeout, request.ToJson()),
-          true));
+  if (request.kind != kAnalyze) {
+    part.kind = kComplete;
+    tasks.push_back(MakeTask(kAnswerQueue, kComplete, whole ? Priority::kLow : Priority::kNormal,
+                             kAnswerTimeout, part.ToJson()));
+  }
+  if (whole) {
+    tasks.push_back(
+        MakeTask(kQueryQueue, kFullQuery, Priority::kLow, kQueryTimeout, request.ToJson()));
+  }
+  tasks.back().dead_letter = {std::string(kEndedQueue), std::string(kFailed)};
+  return tasks;
+}
+
+Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const Request& request) {
+  std::vector<queue::TaskId> ids;
+  for (NewTask& task : TasksOf(request)) {
+    task.after = ids;
+    ids.push_back(TRY(queue.Enqueue(task)));
+  }
   return ids;
 }
 

@@ -27,6 +27,9 @@ inline constexpr Milliseconds kAnalysisTimeout{10 * 60 * 1000};
 inline constexpr Milliseconds kAnswerTimeout{10 * 60 * 1000};
 inline constexpr Milliseconds kQueryTimeout{15 * 60 * 1000};
 
+// The role whose workers take from one of these queues.
+std::string_view RoleOf(std::string_view queue);
+
 struct Request {
   std::string kind;               // kAnalyze, kComplete, kFullQuery
   std::string question;           // of the latter two
@@ -43,13 +46,15 @@ struct Request {
 };
 inline constexpr size_t kContextBytesMax = 32 << 10;
 
-// Enqueues the tasks of a request, the last of which is the request's. A full query is a flow: the
+// The tasks of a request, the last of which is the request's. A full query is a flow: the
 // analysis of its picture, the answer, and the task that follows them and joins their results.
 //
 //   queue              kind             priority                    follows
 //   image_analysis     analyze_image    high, of a full query low   -
 //   answer_generation  complete_answer  normal, of a full query low the analysis, if any
 //   full_query         full_query       low                         both
+// What they follow is left out: ids come with the queue.
+std::vector<queue::NewTask> TasksOf(const Request& request);
 Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const Request& request);
 
 // What the last task's completion is followed by, so that the journal learns of it.

@@ -13,6 +13,7 @@
 #include "api/route_table.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "ingest/served_files.h"
 #include "search/passages.h"
 
 namespace msearch::api {
@@ -25,6 +26,7 @@ using answer::Standing;
 constexpr int64_t kWaitSecondsMax = 60;
 constexpr int64_t kEventsSecondsMax = 3600;
 constexpr size_t kKeyBytesMax = 200;
+constexpr size_t kLanguageBytesMax = 35;  // longest tag of BCP 47 that anybody has to accept
 
 Json StandingJson(const Standing& standing) {
   Json json{{"task_id", standing.id},
@@ -39,6 +41,8 @@ Json StandingJson(const Standing& standing) {
   if (!standing.ended()) {
     json["position"] = standing.position ? Json(*standing.position) : Json();
     json["eta"] = standing.eta_s ? Json(std::round(*standing.eta_s * 100) / 100) : Json();
+    // Until one of its kind has ended lately nothing is known but what is usual.
+    if (standing.eta_s && !standing.eta_measured) json["eta_basis"] = "usual";
   }
   if (standing.started_at) json["started_at"] = FormatRfc3339(*standing.started_at);
   if (standing.finished_at) json["finished_at"] = FormatRfc3339(*standing.finished_at);
@@ -184,6 +188,9 @@ Result<Request> MakeRequest(const Context& context, std::string_view kind, const
   }
   request.generate = GetBool(sent.json, "generate").value_or(true);
   request.language = GetString(sent.json, "language").value_or("");
+  if (request.language.size() > kLanguageBytesMax) {
+    return Error{Code::kInvalid, "language: a tag as zh or en-GB is expected"};
+  }
   if (asks) {
     const std::string question =
         GetString(sent.json, "question").value_or(GetString(sent.json, "query").value_or(""));
@@ -266,9 +273,10 @@ net::Response StreamEvents(const Context& context, const net::Request& request) 
   response.headers.emplace("X-Accel-Buffering", "no");
   response.stream = [context, id](std::shared_ptr<net::Stream> stream) {
     auto told = std::make_shared<std::string>();  // of the text
+    auto state = std::make_shared<std::string>();
     context.desk->Watch(
         id, std::chrono::steady_clock::now() + std::chrono::seconds(kEventsSecondsMax), false,
-        [stream, told](const Result<Standing>& standing, bool last) {
+        [stream, told, state](const Result<Standing>& standing, bool last) {
           std::string out;
           auto event = [&](const char* name, const Json& json) {
             out += std::string("event: ") + name + "\ndata: " + DumpJson(json) + "\n\n";
@@ -288,7 +296,15 @@ net::Response StreamEvents(const Context& context, const net::Request& request) 
           }
           Json json = StandingJson(*standing);
           json.erase("partial");
-          event(last && standing->ended() ? "end" : "state", json);
+          const bool end = last && standing->ended();
+          // A comment, which no listener sees, where there is nothing new.
+          const std::string now = DumpJson(json);
+          if (!end && out.empty() && now == *state) {
+            out = ": still here\n\n";
+          } else {
+            event(end ? "end" : "state", json);
+          }
+          *state = now;
           return stream->Write(out) && !last;
         });
   };
@@ -300,16 +316,7 @@ net::Response Input(const Context& context, const net::Request& request) {
     const Json body = TRY(JsonBody(request));
     const Json image = body.value("image", Json());
     if (const auto id = GetInt(image, "media_id")) {
-      const catalog::Media media = TRY(context.catalog->GetMedia(*id));
-      Error last{Code::kNotFound, "media " + std::to_string(*id) + ": no file"};
-      for (const catalog::Media::Path& path : media.paths) {
-        const auto root = context.catalog->GetRoot(path.root);
-        if (!root.ok()) continue;
-        auto file = OpenFile(root->path + "/" + path.path, O_RDONLY);
-        if (file.ok()) return file;
-        last = Error{Code::kNotFound, SanitizeUtf8(path.path) + ": can't be opened"};
-      }
-      return last;
+      return context.served->OpenContent(TRY(context.catalog->GetMedia(*id)).content.hash);
     }
     if (const auto path = GetString(image, "path")) {
       return OpenInsideRoot(*context.catalog, *path);
@@ -347,6 +354,13 @@ Json PassageJson(const search::Passage& passage) {
 Result<Json> Passages(const Context& context, const net::Request& request) {
   const Json body = TRY(JsonBody(request));
   TRY(OnlyKeys(body, {"query", "phrases", "filters", "limit"}, "passages"));
+  for (const auto& [key, is] :
+       {std::pair("query", &Json::is_string), std::pair("phrases", &Json::is_array),
+        std::pair("limit", &Json::is_number_integer)}) {
+    if (body.contains(key) && !(body[key].*is)()) {
+      return Error{Code::kInvalid, std::string(key) + ": of the wrong type"};
+    }
+  }
   search::PassageQuery query;
   query.words = GetString(body, "query").value_or("");
   for (const Json& phrase : body.value("phrases", Json::array())) {

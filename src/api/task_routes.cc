@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "api/route_table.h"
 #include "ingest/why.h"
@@ -42,29 +43,34 @@ Result<Json> ListTasks(const Context& context, const net::Request& request) {
   return json;
 }
 
-// The parts of a flow: what the task follows and what was made for it, each with its own.
-Json ChildrenOf(const Context& context, const queue::Task& task, int depth_max) {
+// The parts of a flow: what the task follows and what was made for it, each with its own. A part
+// that several follow stands below the first of them, or below the task that follows all.
+Json ChildrenOf(const Context& context, const queue::Task& task, int depth_max,
+                std::set<queue::TaskId>* seen) {
   constexpr size_t kChildrenMax = 100;
   Json children = Json::array();
   if (depth_max == 0) return children;
   std::vector<queue::Task> tasks;
   for (const queue::TaskId& id : task.after) {
     auto followed = context.queue->Get(id);
-    if (followed.ok() && tasks.size() < kChildrenMax) tasks.push_back(std::move(*followed));
+    if (!followed.ok() || tasks.size() == kChildrenMax) continue;
+    if (seen->insert(id).second) tasks.push_back(std::move(*followed));
   }
   queue::TaskFilter made;
   made.parent = task.id;
   made.limit = kChildrenMax - tasks.size();
   if (made.limit > 0) {
     if (auto list = context.queue->List(made); list.ok()) {
-      for (queue::Task& child : *list) tasks.push_back(std::move(child));
+      for (queue::Task& child : *list) {
+        if (seen->insert(child.id).second) tasks.push_back(std::move(child));
+      }
     }
   }
   for (const queue::Task& child : tasks) {
     Json json = TaskJson(child);
     json.erase("payload");
     json.erase("result");
-    Json below = ChildrenOf(context, child, depth_max - 1);
+    Json below = ChildrenOf(context, child, depth_max - 1, seen);
     if (!below.empty()) json["children"] = std::move(below);
     children.push_back(std::move(json));
   }
@@ -75,7 +81,8 @@ Result<Json> OneTask(const Context& context, const net::Request& request) {
   const std::string& id = request.path_arguments[0];
   const queue::Task task = TRY(context.queue->Get(id));
   Json json = TaskJson(task);
-  json["children"] = ChildrenOf(context, task, 4);
+  std::set<queue::TaskId> seen{id};
+  json["children"] = ChildrenOf(context, task, 4, &seen);
   const std::string why = TRY(ingest::WhyNotDone(*context.queue, task));
   if (!why.empty()) json["why"] = why;
   json["events"] = Json::array();

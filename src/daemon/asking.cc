@@ -86,6 +86,12 @@ answer::DeskOptions DeskOptionsOf(const RoleProcess& process) {
   options.worker_id = process.info.id;
   options.host = process.info.host;
   options.lease_duration = Milliseconds(process.settings.Integer("queue.lease_seconds") * 1000);
+  // Of one core: quoting takes milliseconds, a small language model on it a quarter of a minute,
+  // looking at a picture whose models have to be loaded first some seconds.
+  const bool writes = !process.settings.Text("answer.endpoint").empty();
+  options.usual_ms = {{std::string(answer::kAnalysisQueue), 3000},
+                      {std::string(answer::kAnswerQueue), writes ? 15000 : 50},
+                      {std::string(answer::kQueryQueue), 20}};
   return options;
 }
 

@@ -302,6 +302,7 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
   queue::WorkerOptions worker;
   worker.info = process.info;
   worker.info.id += ":read";
+  worker.info.role = "reader";  // it shares the process, and is no worker that embeds
   worker.queues = {std::string(ingest::kReadQueue)};
   worker.lease_duration = LeaseDuration(process);
   worker.handlers["read"] =

@@ -32,7 +32,8 @@ async function answer(request, response) {
   response.writeHead(200, { 'Content-Type': 'text/event-stream' });
   const event = (delta, finish_reason) => response.write(`data: ${JSON.stringify({
     model: 'tinyllama', choices: [{ index: 0, delta, finish_reason }] })}\n\n`);
-  const context = await model.createContext({ contextSize: 2048 });
+  // One thread: several wait for each other in circles when the machine has other work.
+  const context = await model.createContext({ contextSize: 2048, threads: 1 });
   try {
     const session = new LlamaChatSession({ contextSequence: context.getSequence(), systemPrompt: system });
     await session.prompt(user, {

@@ -121,6 +121,12 @@ export const en = {
     removeYes: 'Remove',
     failures: 'Files that could not be read', failuresFor: 'Root', allRoots: 'All roots',
     noFailures: 'No failures.',
+    codes: {
+      invalid: 'not valid', not_found: 'not found', conflict: 'in conflict', permission: 'not allowed',
+      unsupported: 'not supported', corrupt: 'damaged', too_large: 'too large', stale: 'out of date',
+      cancelled: 'cancelled', timeout: 'took too long', unavailable: 'out of reach', exhausted: 'out of resources',
+      crashed: 'crashed', internal: 'internal fault',
+    } as Record<string, string>,
     attempts: (n: number) => count(n, 'attempt', 'attempts'),
     retryAll: 'Retry all', retried: 'They are being tried again.',
     showFailures: (n: number) => count(n, 'failure', 'failures'),
@@ -134,6 +140,11 @@ export const en = {
     queue: 'Queue', queued: 'Queued', started: 'Started', finished: 'Finished', failedCount: 'Failed',
     pause: 'Pause', resume: 'Resume', paused: 'Paused',
     use: 'Use', active: 'In use', building: 'Being prepared', licence: 'Licence', noWorkers: 'No worker is running.',
+    roles: {
+      controller: 'Controller', monitor: 'Folder monitor', task_worker: 'Task worker', embedding_worker: 'Embedding worker',
+      reader: 'Reader of speech and text', answer_worker: 'Answers', analysis_worker: 'Picture analysis',
+      desk: 'Questions, ends', supervisor: 'Supervisor',
+    } as Record<string, string>,
     noQueues: 'No queue.', noModels: 'No model is known.',
     states: {
       ok: 'Good', healthy: 'Good', running: 'Running', ready: 'Ready', idle: 'Idle', busy: 'Busy', starting: 'Starting',

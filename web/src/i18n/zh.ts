@@ -121,6 +121,12 @@ export const zh: Strings = {
     removeYes: '移除',
     failures: '无法读取的文件', failuresFor: '根目录', allRoots: '全部根目录',
     noFailures: '没有失败的文件。',
+    codes: {
+      invalid: '无效', not_found: '找不到', conflict: '冲突', permission: '没有权限',
+      unsupported: '不支持', corrupt: '已损坏', too_large: '太大', stale: '已过时',
+      cancelled: '已取消', timeout: '超时', unavailable: '无法访问', exhausted: '资源不足',
+      crashed: '崩溃', internal: '内部错误',
+    },
     attempts: (n) => `尝试 ${number(n)} 次`,
     retryAll: '全部重试', retried: '正在重新尝试。',
     showFailures: (n) => `${number(n)} 个失败`,
@@ -134,6 +140,11 @@ export const zh: Strings = {
     queue: '队列', queued: '排队', started: '进行中', finished: '已完成', failedCount: '失败',
     pause: '暂停', resume: '继续', paused: '已暂停',
     use: '使用', active: '使用中', building: '准备中', licence: '许可证', noWorkers: '没有正在运行的工作进程。',
+    roles: {
+      controller: '主进程', monitor: '文件夹监视', task_worker: '任务进程', embedding_worker: '向量进程',
+      reader: '语音与文字识别', answer_worker: '回答问题', analysis_worker: '图片分析',
+      desk: '提问收尾', supervisor: '守护进程',
+    },
     noQueues: '没有队列。', noModels: '没有已知的模型。',
     states: {
       ok: '正常', healthy: '正常', running: '运行中', ready: '就绪', idle: '空闲', busy: '忙碌', starting: '正在启动',
