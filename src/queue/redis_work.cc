@@ -201,9 +201,10 @@ Result<> RedisQueue::Resume(const std::string& queue) {
 
 Result<> RedisQueue::Repeat(const Command& command, int64_t step) {
   // Bounds one call; the rest waits for the next.
-  for (int i = 0; i < 40; ++i) {
+  const SteadyTime deadline = std::chrono::steady_clock::now() + Milliseconds(500);
+  do {
     if (TRY(Run(command)).integer < step) break;
-  }
+  } while (std::chrono::steady_clock::now() < deadline);
   return Ok{};
 }
 

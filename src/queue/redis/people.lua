@@ -146,22 +146,27 @@ register('excess', {'allow-oom'}, function(args)
             call('LLEN', queue_key(queue, 'failed')) - number(ghosts[1]) +
             call('LLEN', queue_key(queue, 'cancelled')) - number(ghosts[2])
   end
-  local excess = min(total - tonumber(args[3]), tonumber(args[4]))
-  local removed = 0
+  local excess, removed = min(total - tonumber(args[3]), tonumber(args[4])), 0
+  if excess <= 0 then return 0 end
+  local heads = {}
+  for _, queue in ipairs(names) do
+    for _, status in ipairs({'finished', 'failed', 'cancelled'}) do
+      local ended, id, key = oldest(queue, status)
+      if ended then
+        heads[#heads + 1] = {queue = queue, status = status, ended = ended, id = id, key = key}
+      end
+    end
+  end
   while removed < excess do
     local first
-    for _, queue in ipairs(names) do
-      for _, status in ipairs({'finished', 'failed', 'cancelled'}) do
-        local ended, id, key = oldest(queue, status)
-        if ended and (not first or ended < first.ended) then
-          first = {ended = ended, id = id, key = key}
-        end
-      end
+    for _, head in ipairs(heads) do
+      if head.ended and (not first or head.ended < first.ended) then first = head end
     end
     if not first then break end
     call('LPOP', first.key)
     remove(first.id)
     removed = removed + 1
+    first.ended, first.id, first.key = oldest(first.queue, first.status)
   end
   return removed
 end)
