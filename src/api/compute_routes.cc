@@ -37,6 +37,7 @@ Result<Json> Hello(const Context& context) {
   const ingest::ModelState models = context.library->Models();
   return Json{{"version", context.version},
               {"preparation", ingest::kPreparation},
+              {"blobs_in_redis", context.blobs_in_redis},
               {"model", models.target.empty() ? models.active : models.target}};
 }
 

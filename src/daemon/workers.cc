@@ -15,6 +15,7 @@
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
+#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/embed.h"
 #include "ingest/prepare.h"
@@ -78,9 +79,9 @@ struct Sources {
   bool Reachable() const { return link == nullptr || link->Reachable(); }
 };
 
-// A controller that isn't there yet is waited for.
-Result<std::shared_ptr<compute::ControllerLink>> LinkTo(const RoleProcess& process,
-                                                        const std::stop_token& stop) {
+// Connects, and gives what the controller says of itself. One that isn't there yet is waited for.
+Result<Json> Meet(const RoleProcess& process, const std::stop_token& stop,
+                  std::shared_ptr<compute::ControllerLink>* met) {
   const Settings& settings = process.settings;
   auto link = std::make_shared<compute::ControllerLink>(
       compute::LinkOptions{settings.Text("compute.controller"), settings.Text("server.token")});
@@ -88,7 +89,10 @@ Result<std::shared_ptr<compute::ControllerLink>> LinkTo(const RoleProcess& proce
     auto hello = link->Greet();
     if (hello.ok()) {
       const std::string preparation = GetString(*hello, "preparation").value_or("");
-      if (preparation == ingest::kPreparation) return link;
+      if (preparation == ingest::kPreparation) {
+        *met = std::move(link);
+        return hello;
+      }
       return Error{Code::kUnsupported,
                    fmt::format("controller {}: prepares files in version {}, this program in "
                                "version {}; run the same msearch on both",
@@ -107,8 +111,11 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
   const Settings& settings = process.settings;
   Sources sources;
   if (!settings.Text("compute.controller").empty()) {
-    sources.link = TRY(LinkTo(process, stop));
+    const Json hello = TRY(Meet(process, stop, &sources.link));
     sources.blobs = compute::OpenControllerBlobs(sources.link);
+    if (GetBool(hello, "blobs_in_redis").value_or(false)) {
+      sources.blobs = TRY(OpenBlobsInRedis(settings, compute::OpenControllerBlobs(sources.link)));
+    }
     auto cache = std::make_shared<compute::MediaCache>(
         process.layout.media, static_cast<uint64_t>(settings.Integer("compute.cache_bytes_max")),
         fmt::format("{}-{}", process.arguments.role, process.arguments.number));
@@ -123,8 +130,7 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
     };
     return sources;
   }
-  sources.blobs = TRY(storage::OpenFileBlobStore(
-      process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
+  sources.blobs = TRY(OpenBlobs(settings, process.layout));
   sources.media = ingest::LocalMedia();
   // Fails until the controller has made it.
   std::shared_ptr<catalog::Catalog> catalog =
