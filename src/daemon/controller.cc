@@ -236,6 +236,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.library = controller->library;
   context.served = std::make_shared<ingest::ServedFiles>(controller->catalog);
   context.blobs = controller->blobs;
+  context.packs = packs;
   context.blobs_in_redis = settings.Boolean("blobs.in_redis");
   context.desk = controller->desk;
   context.features =

@@ -254,6 +254,31 @@ TEST(ComputeServer, HandsBytesOnThroughRedisWhereTheControllerSaysSo) {
   EXPECT_TRUE(Eventually([&] { return redis.Call({"GET", "blobs:bytes"}) == "0"; }));
 }
 
+TEST(ComputeServer, TakesItsModelFromTheController) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const char* models = getenv("MSEARCH_TEST_MODELS");
+  if (models == nullptr || !fs::exists(std::string(models) + "/open-1k/state.json")) {
+    GTEST_SKIP() << "no pulled pack open-1k in MSEARCH_TEST_MODELS";
+  }
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Server server({"--config", config, "--token", "secret"}, "open-1k", "controller");
+  fs::create_directories(server.data() + "/models");
+  fs::create_directory_symlink(std::string(models) + "/open-1k", server.data() + "/models/open-1k");
+  WritePictures(server.files(), 0, 4);
+  ASSERT_TRUE(server.Start()) << server.log();
+  const std::string data = folder.path() + "/compute";
+  const Background compute({"env", "MSEARCH_MODEL_DIRECTORY=" + data + "/models", "msearch", "run",
+                            "compute", "--config", config, "--data", data, "--controller",
+                            server.url(), "--token", "secret", "--workers", "1"});
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle()) << server.log() << compute.log();
+  EXPECT_EQ(Count(server, "indexed"), 4) << compute.log();
+  EXPECT_TRUE(fs::exists(data + "/models/open-1k/state.json"));
+  EXPECT_THAT(compute.log(), HasSubstr("taken over from the controller"));
+}
+
 TEST(ComputeServer, WithAWrongTokenGetsNothingAndSaysWhy) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
   const RedisServer redis;
@@ -355,7 +380,9 @@ TEST_P(RedisAway, InTheMiddleOfABuildLosesNothingAndRepeatsNothing) {
                             folder.path() + "/compute", "--controller", server.url(), "--workers",
                             "1"});
   server.AddRoot();
-  const auto build = server.Post("/api/build_index", {{"dataset_names", {"files"}}}).json;
+  const auto build =
+      server.Post("/api/build_index", {{"dataset_names", {"files"}}, {"distributed", true}}).json;
+  EXPECT_EQ(GetBool(build, "distributed"), true) << build;
   ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") >= 20; })) << server.log();
   ASSERT_LT(Count(server, "indexed"), kPictures) << "it was over before Redis went";
   GetParam().leave(redis);
@@ -363,6 +390,10 @@ TEST_P(RedisAway, InTheMiddleOfABuildLosesNothingAndRepeatsNothing) {
   // The controller's machine says so, and goes on alone.
   ASSERT_TRUE(Eventually([&] { return Problem(server).find("is away") != std::string::npos; }))
       << server.log();
+  const auto alone =
+      server.Get("/api/build_index/" + GetString(build, "build_id").value_or("")).json;
+  EXPECT_EQ(GetBool(alone, "distributed"), false);
+  EXPECT_THAT(GetString(alone, "not_distributed_because").value_or(""), HasSubstr("is away"));
   EXPECT_EQ(GetString(server.Get("/health").json, "status"), "degraded");
   ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") == kPictures; }, 120))
       << server.Get("/api/index/status").body << server.log();
