@@ -3,6 +3,7 @@
 // ratios are those of the medians. No-op tasks, payloads of 100 bytes, stored results.
 //
 //   redis_queue_bench [TASKS] [ROUNDS] [nopeers]
+//   redis_queue_bench latency [nopeers]
 //
 // Prints a table, and one line of JSON at the end.
 #include <signal.h>
@@ -221,31 +222,30 @@ Latency Percentiles(std::vector<double> times) {
   return {times[times.size() / 2], times[times.size() * 99 / 100]};
 }
 
-Latency MeasureLatency(const RedisServer& server, size_t count) {
+struct Trips {
+  Latency result;  // submit to result seen
+  Latency ping;    // one command there and back, over the same client, each before a submit
+};
+// Alternating, so that both meet the same machine: a server that was just asked answers sooner than
+// one that slept.
+Trips MeasureLatency(const RedisServer& server, size_t count) {
   server.Call({"FLUSHALL"});
   const auto queue = OpenQueue(server.port());
-  const Program worker({"role", "work", std::to_string(server.port()), "0", "1"});
-  std::vector<double> times;
-  for (size_t i = 0; i < count + 50; ++i) {
-    const Steady::time_point start = Steady::now();
-    Must(queue->Await(Must(queue->Enqueue(MakeTask(i))), std::chrono::minutes(1), {}));
-    if (i >= 50) times.push_back(SecondsSince(start) * 1000);
-  }
-  return Percentiles(std::move(times));
-}
-
-// One command there and back, over the same client.
-Latency MeasureRoundTrip(const RedisServer& server, size_t count) {
   storage::RedisOptions options;
   options.port = server.port();
   const auto redis = Must(storage::Redis::Make(options));
-  std::vector<double> times;
-  for (size_t i = 0; i < count; ++i) {
-    const Steady::time_point start = Steady::now();
+  const Program worker({"role", "work", std::to_string(server.port()), "0", "1"});
+  std::vector<double> results;
+  std::vector<double> pings;
+  for (size_t i = 0; i < count + 50; ++i) {
+    Steady::time_point start = Steady::now();
     Must(redis->Ask(RedisCommand("PING")));
-    times.push_back(SecondsSince(start) * 1000);
+    if (i >= 50) pings.push_back(SecondsSince(start) * 1000);
+    start = Steady::now();
+    Must(queue->EnqueueAndAwait(MakeTask(i), std::chrono::minutes(1), {}));
+    if (i >= 50) results.push_back(SecondsSince(start) * 1000);
   }
-  return Percentiles(std::move(times));
+  return {Percentiles(std::move(results)), Percentiles(std::move(pings))};
 }
 
 double UsedMemory(const RedisServer& server) {
@@ -329,6 +329,35 @@ Json MediansOf(const Series& ours, const std::vector<Series>& others) {
   return json;
 }
 
+void PrintLatency(const RedisServer& server, bool peers, Json& report) {
+  const auto [ours, trip] = MeasureLatency(server, 2000);
+  std::printf(
+      "submit to result             msearch p50 %.3f ms p99 %.3f ms = %.1f round trips (%.3f ms)",
+      ours.p50_ms, ours.p99_ms, ours.p50_ms / trip.p50_ms, trip.p50_ms);
+  report["latency"] = {{"p50_ms", ours.p50_ms}, {"p99_ms", ours.p99_ms}, {"trip_ms", trip.p50_ms}};
+  if (peers) {
+    const Json bull = RunPeer(server, Node(server, "latency 1000"));
+    const Json celery = RunPeer(server, Python(server, "celery latency 500"));
+    const Json rq = RunPeer(server, Python(server, "rq latency 300"));
+    for (const auto& [name, figures] :
+         {std::pair{"BullMQ", bull}, {"Celery", celery}, {"RQ", rq}}) {
+      const double p50 = GetDouble(figures, "p50_ms").value_or(0);
+      std::printf("   %s %.3f ms (x %.2f)", name, p50, p50 > 0 ? ours.p50_ms / p50 : 0);
+      report["latency"][name] = p50;
+    }
+  }
+  std::printf("\n");
+}
+
+// Submit to result seen, and nothing else.
+int OnlyLatency(bool peers) {
+  const RedisServer server;
+  Json report = Json::object();
+  PrintLatency(server, peers, report);
+  std::cout << DumpJson(report) << "\n";
+  return 0;
+}
+
 int Main(size_t tasks, int rounds, bool peers) {
   const RedisServer server;
   const auto text = [](size_t number) { return std::to_string(number); };
@@ -363,24 +392,7 @@ int Main(size_t tasks, int rounds, bool peers) {
   report["bulk"] = MediansOf(bulk, bulk_others);
   report["process"] = MediansOf(work, work_others);
 
-  const Latency ours = MeasureLatency(server, 2000);
-  const Latency trip = MeasureRoundTrip(server, 5000);
-  std::printf(
-      "submit to result             msearch p50 %.3f ms p99 %.3f ms = %.1f round trips (%.3f ms)",
-      ours.p50_ms, ours.p99_ms, ours.p50_ms / trip.p50_ms, trip.p50_ms);
-  report["latency"] = {{"p50_ms", ours.p50_ms}, {"p99_ms", ours.p99_ms}, {"trip_ms", trip.p50_ms}};
-  if (peers) {
-    const Json bull = RunPeer(server, Node(server, "latency 1000"));
-    const Json celery = RunPeer(server, Python(server, "celery latency 500"));
-    const Json rq = RunPeer(server, Python(server, "rq latency 300"));
-    for (const auto& [name, figures] :
-         {std::pair{"BullMQ", bull}, {"Celery", celery}, {"RQ", rq}}) {
-      const double p50 = GetDouble(figures, "p50_ms").value_or(0);
-      std::printf("   %s %.3f ms (x %.2f)", name, p50, p50 > 0 ? ours.p50_ms / p50 : 0);
-      report["latency"][name] = p50;
-    }
-  }
-  std::printf("\n");
+  PrintLatency(server, peers, report);
 
   const double bytes = BytesPerTask(server, 100000);
   std::printf("bytes a queued task          msearch %.0f", bytes);
@@ -410,6 +422,9 @@ int main(int argc, char** argv) {
   if (argc >= 6 && std::string_view(argv[1]) == "role") {
     return msearch::queue::Work(std::atoi(argv[3]), argv[4],
                                 static_cast<size_t>(std::atoi(argv[5])));
+  }
+  if (argc >= 2 && std::string_view(argv[1]) == "latency") {
+    return msearch::queue::OnlyLatency(argc < 3 || std::string_view(argv[2]) != "nopeers");
   }
   const int tasks = argc > 1 ? std::atoi(argv[1]) : 128000;
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;

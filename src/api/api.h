@@ -46,6 +46,8 @@ struct Context {
   std::shared_ptr<ingest::Library> library;
   std::shared_ptr<ingest::ServedFiles> served;
   std::shared_ptr<storage::BlobStore> blobs;
+  bool blobs_in_redis = false;
+  std::shared_ptr<embedding::ModelPacks> packs;
   std::shared_ptr<answer::Desk> desk;
   std::shared_ptr<ingest::FeatureExtractor> features;
   Milliseconds feature_timeout{30000};

@@ -37,6 +37,7 @@ Result<Json> Hello(const Context& context) {
   const ingest::ModelState models = context.library->Models();
   return Json{{"version", context.version},
               {"preparation", ingest::kPreparation},
+              {"blobs_in_redis", context.blobs_in_redis},
               {"model", models.target.empty() ? models.active : models.target}};
 }
 
@@ -92,6 +93,15 @@ void AddComputeRoutes(const Context& context, Table* table) {
       "Whether a content is complete for a preparation and a model",
       [context](const net::Request& request) { return Answer(IsKnown(context, request)); })
       ->query = {{"preparation", "string", ""}, {"model", "string", "its key; empty: any"}};
+  add("GET", "/api/compute/models/{name}", "The files of a model pack, for compute servers",
+      [context](const net::Request& request) {
+        return Answer(context.packs->Inventory(request.path_arguments[0]));
+      });
+  add("GET", "/api/compute/models/{name}/{file}", "A file of a model pack; ranges",
+      [context](const net::Request& request) {
+        const auto& names = request.path_arguments;
+        return FileResponse(context.packs->OpenFile(names[0], names[1]), names[0] + "-" + names[1]);
+      });
   add("GET", "/api/compute/blobs", "Bytes between the steps, and how many there may be",
       [context](const net::Request&) {
         return JsonResponse(

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "api/events.h"
 #include "api/route_table.h"
 #include "base/strings.h"
@@ -37,6 +39,27 @@ Result<Json> IndexStatusJson(const Context& context) {
   if (status.eta_s) json["eta_s"] = *status.eta_s;
   if (!status.problem.empty()) json["problem"] = status.problem;
   json["stale_commits"] = context.library->stale_commits();
+  return json;
+}
+
+// Whether other machines take part in a build, which ones do, and why not, if it is this one alone.
+// A build is never kept from machines that share the queue, nor made to wait for them.
+Json WithDistribution(const Context& context, const ingest::Build& build) {
+  Json json = build.ToJson();
+  const std::string place = context.queue_place ? context.queue_place() : "embedded";
+  std::string problem = context.queue_problem ? context.queue_problem() : "";
+  if (place == "embedded") problem = "no Redis is set (redis.host): this machine builds alone";
+  json["distributed"] = problem.empty();
+  std::set<std::string> hosts;
+  const auto workers = context.queue->Workers();
+  for (const queue::WorkerInfo& worker :
+       workers.ok() ? *workers : std::vector<queue::WorkerInfo>()) {
+    if (worker.role == "task_worker" || worker.role == "embedding_worker") {
+      hosts.insert(worker.host);
+    }
+  }
+  json["hosts"] = hosts;
+  if (!problem.empty()) json["not_distributed_because"] = problem;
   return json;
 }
 
@@ -168,6 +191,10 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
             [&]() -> Result<Json> {
               const Json body = TRY(JsonBody(request));
               TRY(OnlyKeys(body, {"dataset_names", "distributed"}, "build_index"));
+              const Json wanted = body.value("distributed", Json(true));
+              if (!wanted.is_boolean()) {
+                return Error{Code::kInvalid, "distributed: true or false is expected"};
+              }
               std::vector<std::string> names;
               for (const Json& name : body.value("dataset_names", Json::array())) {
                 if (!name.is_string()) {
@@ -175,7 +202,7 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
                 }
                 names.push_back(name.get<std::string>());
               }
-              return TRY(context.library->BuildIndex(names)).ToJson();
+              return WithDistribution(context, TRY(context.library->BuildIndex(names)));
             }(),
             202);
       })
@@ -183,7 +210,8 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
   add("GET", "/api/build_index/{id}", "How far an index build is",
       [context](const net::Request& request) {
         return Answer([&]() -> Result<Json> {
-          return TRY(context.library->GetBuild(request.path_arguments[0])).ToJson();
+          return WithDistribution(context,
+                                  TRY(context.library->GetBuild(request.path_arguments[0])));
         }());
       });
   add("POST", "/api/index/verify", "Hold the index against the catalog",

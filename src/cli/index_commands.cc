@@ -169,8 +169,7 @@ Result<int> IndexStatus(Session& session, const StatusOptions& options) {
 }
 
 Result<int> IndexBuild(Session& session, const std::vector<std::string>& names) {
-  const Json answer = TRY(session.client().Post(
-      "/api/build_index", {{"dataset_names", names}, {"distributed", false}}));
+  const Json answer = TRY(session.client().Post("/api/build_index", {{"dataset_names", names}}));
   if (session.json) {
     session.PrintJson(answer);
   } else {

@@ -14,6 +14,7 @@
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
+#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
 #include "media/codec.h"
@@ -208,8 +209,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   controller->catalog = TRY(catalog::Catalog::OpenSqlite(process.layout.catalog));
   controller->opened_queue = TRY(OpenMachineQueue(process, true, {}));
   controller->queue = controller->opened_queue.queue;
-  controller->blobs = TRY(storage::OpenFileBlobStore(
-      process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
+  controller->blobs = TRY(OpenBlobs(settings, process.layout));
   auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{
       process.layout.manifests, process.layout.models, settings.Text("model.runtime")});
   auto readers = std::make_shared<ReaderChoice>(settings, packs);
@@ -236,6 +236,8 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.library = controller->library;
   context.served = std::make_shared<ingest::ServedFiles>(controller->catalog);
   context.blobs = controller->blobs;
+  context.packs = packs;
+  context.blobs_in_redis = settings.Boolean("blobs.in_redis");
   context.desk = controller->desk;
   context.features =
       std::make_shared<ingest::FeatureExtractor>(controller->queue, controller->blobs);

@@ -117,6 +117,11 @@ const std::vector<Setting> kTable{
      31536000},
     {"blobs.bytes_max", kInteger, "268435456", "", "",
      "Bytes in flight between task and embedding workers", 16 * kMiB, int64_t{1} << 40},
+    {"blobs.in_redis", kBoolean, "false", "", "",
+     "Keep these bytes in Redis instead of the controller's data folder, so that compute servers "
+     "hand "
+     "them on without the controller's disk and network. Of the controller; compute servers follow "
+     "it"},
     {"compute.controller", kText, "", "", "--controller",
      "Of a compute server on another machine: the controller's address, http://HOST:PORT. Its "
      "access token is server.token. Empty: workers share the controller's data folder"},

@@ -1,5 +1,8 @@
 #include "daemon/stores.h"
 
+#include "storage/fallback_blobs.h"
+#include "storage/redis_blob_store.h"
+
 namespace msearch::daemon {
 
 std::optional<queue::RedisQueueOptions> RedisOptions(const Settings& settings) {
@@ -32,6 +35,28 @@ Result<std::shared_ptr<queue::TaskQueue>> OpenQueue(const Settings& settings,
   queue::EmbeddedOptions options;
   options.path = layout.queue;
   return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenEmbeddedQueue(options)));
+}
+
+Result<std::shared_ptr<storage::BlobStore>> OpenBlobsInRedis(
+    const Settings& settings, std::unique_ptr<storage::BlobStore> behind) {
+  const auto redis = RedisOptions(settings);
+  if (!redis) return Error{Code::kInvalid, "blobs.in_redis: there is no Redis; set redis.host"};
+  storage::RedisOptions server = redis->server;
+  server.route_key = redis->prefix + "blobs:bytes";
+  storage::RedisBlobOptions options;
+  options.prefix = redis->prefix;
+  options.bytes_max = static_cast<uint64_t>(settings.Integer("blobs.bytes_max"));
+  auto store = storage::OpenRedisBlobStore(TRY(storage::Redis::Make(server)), options);
+  return std::shared_ptr<storage::BlobStore>(
+      storage::WithFallback(std::move(store), std::move(behind)));
+}
+
+Result<std::shared_ptr<storage::BlobStore>> OpenBlobs(const Settings& settings,
+                                                      const Layout& layout) {
+  auto files = TRY(storage::OpenFileBlobStore(
+      layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
+  if (settings.Boolean("blobs.in_redis")) return OpenBlobsInRedis(settings, std::move(files));
+  return std::shared_ptr<storage::BlobStore>(std::move(files));
 }
 
 }  // namespace msearch::daemon

@@ -15,6 +15,7 @@
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
+#include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/embed.h"
 #include "ingest/prepare.h"
@@ -73,14 +74,15 @@ struct Sources {
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<ingest::MediaAccess> media;
   ingest::ContentKnown known;
+  std::string model;  // that the controller embeds with, as it said when met; empty: not asked
 
   bool Away() const { return link != nullptr && link->away(); }
   bool Reachable() const { return link == nullptr || link->Reachable(); }
 };
 
-// A controller that isn't there yet is waited for.
-Result<std::shared_ptr<compute::ControllerLink>> LinkTo(const RoleProcess& process,
-                                                        const std::stop_token& stop) {
+// Connects, and gives what the controller says of itself. One that isn't there yet is waited for.
+Result<Json> Meet(const RoleProcess& process, const std::stop_token& stop,
+                  std::shared_ptr<compute::ControllerLink>* met) {
   const Settings& settings = process.settings;
   auto link = std::make_shared<compute::ControllerLink>(
       compute::LinkOptions{settings.Text("compute.controller"), settings.Text("server.token")});
@@ -88,7 +90,10 @@ Result<std::shared_ptr<compute::ControllerLink>> LinkTo(const RoleProcess& proce
     auto hello = link->Greet();
     if (hello.ok()) {
       const std::string preparation = GetString(*hello, "preparation").value_or("");
-      if (preparation == ingest::kPreparation) return link;
+      if (preparation == ingest::kPreparation) {
+        *met = std::move(link);
+        return hello;
+      }
       return Error{Code::kUnsupported,
                    fmt::format("controller {}: prepares files in version {}, this program in "
                                "version {}; run the same msearch on both",
@@ -107,8 +112,12 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
   const Settings& settings = process.settings;
   Sources sources;
   if (!settings.Text("compute.controller").empty()) {
-    sources.link = TRY(LinkTo(process, stop));
+    const Json hello = TRY(Meet(process, stop, &sources.link));
     sources.blobs = compute::OpenControllerBlobs(sources.link);
+    sources.model = GetString(hello, "model").value_or("");
+    if (GetBool(hello, "blobs_in_redis").value_or(false)) {
+      sources.blobs = TRY(OpenBlobsInRedis(settings, compute::OpenControllerBlobs(sources.link)));
+    }
     auto cache = std::make_shared<compute::MediaCache>(
         process.layout.media, static_cast<uint64_t>(settings.Integer("compute.cache_bytes_max")),
         fmt::format("{}-{}", process.arguments.role, process.arguments.number));
@@ -123,8 +132,7 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
     };
     return sources;
   }
-  sources.blobs = TRY(storage::OpenFileBlobStore(
-      process.layout.blobs, static_cast<uint64_t>(settings.Integer("blobs.bytes_max"))));
+  sources.blobs = TRY(OpenBlobs(settings, process.layout));
   sources.media = ingest::LocalMedia();
   // Fails until the controller has made it.
   std::shared_ptr<catalog::Catalog> catalog =
@@ -162,6 +170,50 @@ class InstalledModels {
   std::mutex mutex_;
   SteadyTime listed_at_{};
   Json list_;
+};
+
+// Gets packs that are missing here from the controller, if it has them and is on another machine. A
+// failure is tried again after a while, and is no reason not to start: who needs the pack says that
+// it is missing. Thread-safe.
+class ControllersModels {
+ public:
+  ControllersModels(std::shared_ptr<compute::ControllerLink> link, embedding::ModelPacks packs,
+                    std::stop_token stop)
+      : link_(std::move(link)), packs_(std::move(packs)), stop_(std::move(stop)) {}
+
+  void Want(const std::string& name) {
+    if (link_ == nullptr || name.empty()) return;
+    const std::lock_guard lock(mutex_);
+    const auto status = packs_.Status(name);
+    if (!status.ok() || status->state == "ready") return;
+    const SteadyTime now = std::chrono::steady_clock::now();
+    const auto [last, first] = tried_at_.try_emplace(name, now);
+    if (!first && now - last->second < std::chrono::seconds(30)) return;
+    last->second = now;
+    const Result<> copied = Copy(name);
+    if (copied.ok()) {
+      LOG_INFO("model {}: taken over from the controller", name);
+    } else {
+      LOG_WARNING("model {}: can't be taken over from the controller: {}", name, copied.message());
+    }
+  }
+
+ private:
+  Result<> Copy(const std::string& name) {
+    const std::string path = "/api/compute/models/" + net::UrlEncode(name);
+    const Json inventory = TRY(link_->GetJson(path, Milliseconds(15000), stop_));
+    const auto fetch = [&](const std::string& file, const std::string& to, uint64_t bytes) {
+      return link_->Download(path + "/" + net::UrlEncode(file), to, bytes, stop_);
+    };
+    return packs_.Copy(name, inventory, fetch);
+  }
+
+  const std::shared_ptr<compute::ControllerLink>
+      link_;  // null: the models are the controller's own
+  const embedding::ModelPacks packs_;
+  const std::stop_token stop_;
+  std::mutex mutex_;
+  std::map<std::string, SteadyTime> tried_at_;  // by mutex_
 };
 
 // Reports travel as tasks: durable, and in order.
@@ -330,10 +382,18 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   embedding::ModelPacks::LoadOptions load;
   load.device = settings.Text("processes.embedding_worker.device");
   load.threads = static_cast<int>(settings.Integer("processes.embedding_worker.threads"));
+  ControllersModels controllers(sources.link, packs, signals.token());
+  for (const std::string& name :
+       {sources.model, settings.Text("reading.speech"), TextPack(settings)}) {
+    controllers.Want(name);
+  }
   auto model = std::make_shared<ingest::ModelHolder>(
       [&](const std::string& name) { return packs.Load(name, load); },
       Milliseconds(settings.Integer("processes.embedding_worker.idle_unload") * 1000),
-      [&](const std::string& name) -> Result<std::string> { return TRY(packs.Info(name)).key; });
+      [&](const std::string& name) -> Result<std::string> {
+        controllers.Want(name);
+        return TRY(packs.Info(name)).key;
+      });
 
   queue::WorkerOptions worker;
   worker.info = process.info;

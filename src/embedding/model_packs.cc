@@ -41,14 +41,11 @@ std::string FullIdentity(const Manifest& manifest, const PackKind& kind) {
   return Sha256(manifest.identity + ":" + std::to_string(kind.version)).hex();
 }
 
-Result<State> ReadState(const std::string& folder) {
-  const std::string text = TRY(ReadFile(folder + "/" + kState, 1 << 20));
-  const Result<Json> json = ParseJson(text);
-  if (!json.ok()) return Error{Code::kCorrupt, folder + "/" + kState + ": " + json.message()};
+State ParseState(const Json& json) {
   State state;
-  state.identity = GetString(*json, "identity").value_or("");
-  const auto files = json->find("files");
-  if (files != json->end() && files->is_array()) {
+  state.identity = GetString(json, "identity").value_or("");
+  const auto files = json.find("files");
+  if (files != json.end() && files->is_array()) {
     for (const Json& file : *files) {
       state.files.push_back({GetString(file, "name").value_or(""),
                              static_cast<uint64_t>(GetInt(file, "bytes").value_or(0)),
@@ -56,6 +53,13 @@ Result<State> ReadState(const std::string& folder) {
     }
   }
   return state;
+}
+
+Result<State> ReadState(const std::string& folder) {
+  const std::string text = TRY(ReadFile(folder + "/" + kState, 1 << 20));
+  const Result<Json> json = ParseJson(text);
+  if (!json.ok()) return Error{Code::kCorrupt, folder + "/" + kState + ": " + json.message()};
+  return ParseState(*json);
 }
 
 Result<StateFile> Describe(const std::string& folder, const std::string& name) {
@@ -67,6 +71,15 @@ Result<StateFile> Describe(const std::string& folder, const std::string& name) {
 }
 
 // Of every kept file, in the manifest's order, then of the derived ones.
+std::vector<std::string> FilesOf(const Manifest& manifest, const PackKind& kind) {
+  std::vector<std::string> names;
+  for (const PackFile& file : manifest.files) {
+    if (file.keep) names.push_back(file.name);
+  }
+  names.insert(names.end(), kind.derived.begin(), kind.derived.end());
+  return names;
+}
+
 Result<> WriteState(const std::string& folder, const Manifest& manifest, const PackKind& kind) {
   Json files = Json::array();
   auto add = [&](const std::string& name) -> Result<> {
@@ -74,10 +87,7 @@ Result<> WriteState(const std::string& folder, const Manifest& manifest, const P
     files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
     return Ok{};
   };
-  for (const PackFile& file : manifest.files) {
-    if (file.keep) TRY(add(file.name));
-  }
-  for (const std::string& name : kind.derived) TRY(add(name));
+  for (const std::string& name : FilesOf(manifest, kind)) TRY(add(name));
   const Json state = {{"format", 1}, {"identity", FullIdentity(manifest, kind)}, {"files", files}};
   return WriteFileAtomically(folder + "/" + kState, DumpJson(state, 2), true);
 }
@@ -177,6 +187,31 @@ Manifest WithRecordedDigests(const Pack& pack) {
   return manifest;
 }
 
+// What has to arrive under this name: the manifest's word goes before that of who sends it.
+std::string WantedDigest(const Manifest& manifest, const StateFile& file) {
+  for (const PackFile& known : manifest.files) {
+    if (known.name == file.name && !known.sha256.empty()) return known.sha256;
+  }
+  return file.sha256;
+}
+
+Result<> CopyFile(const Pack& pack, const StateFile& file, const ModelPacks::Fetch& fetch) {
+  const std::string wanted = WantedDigest(pack.manifest, file);
+  const auto here = Describe(pack.folder, file.name);
+  if (here.ok() && here->sha256 == wanted) return Ok{};
+  const std::string part = file.name + ".part";
+  TRY(fetch(file.name, pack.folder + "/" + part, file.bytes));
+  std::error_code error;
+  if (TRY(Describe(pack.folder, part)).sha256 != wanted) {
+    fs::remove(pack.folder + "/" + part, error);
+    return Error{Code::kCorrupt, "model " + pack.manifest.name + ": " + file.name +
+                                     " from the other machine isn't what it should be"};
+  }
+  fs::rename(pack.folder + "/" + part, pack.folder + "/" + file.name, error);
+  if (error) return ErrnoError(pack.folder + "/" + file.name, error.value());
+  return Ok{};
+}
+
 // What a pack is, told when it was asked for something else.
 std::string_view Does(PackPurpose purpose) {
   switch (purpose) {
@@ -272,6 +307,44 @@ Result<> ModelPacks::Pull(const std::string& name, const std::string& source,
   for (const PackFile& file : pack.manifest.files) {
     if (!file.keep) fs::remove(pack.folder + "/" + file.name, error);
   }
+  return WriteState(pack.folder, pack.manifest, *pack.kind);
+}
+
+Result<Json> ModelPacks::Inventory(const std::string& name) const {
+  const Pack pack = TRY(FindPack(paths_, name));
+  if (pack.manifest.files.empty() || pack.state != "ready") {
+    return Error{Code::kNotFound, "model " + name + ": " + pack.state};
+  }
+  return ParseJson(TRY(ReadFile(pack.folder + "/" + kState, 1 << 20)));
+}
+
+Result<Fd> ModelPacks::OpenFile(const std::string& name, const std::string& file) const {
+  const State state = ParseState(TRY(Inventory(name)));
+  for (const StateFile& known : state.files) {
+    if (known.name == file) {
+      return msearch::OpenFile(paths_.models + "/" + name + "/" + file, O_RDONLY);
+    }
+  }
+  return Error{Code::kNotFound, "model " + name + ": has no file " + file};
+}
+
+Result<> ModelPacks::Copy(const std::string& name, const Json& inventory,
+                          const Fetch& fetch) const {
+  const Pack pack = TRY(FindPack(paths_, name));
+  if (pack.manifest.files.empty() || pack.state == "ready") return Ok{};
+  const State state = ParseState(inventory);
+  std::vector<std::string> names;
+  for (const StateFile& file : state.files) names.push_back(file.name);
+  if (state.identity != FullIdentity(pack.manifest, *pack.kind) ||
+      names != FilesOf(pack.manifest, *pack.kind)) {
+    return Error{Code::kUnsupported, "model " + name + ": the other machine has another version"};
+  }
+  std::error_code error;
+  fs::create_directories(pack.folder, error);
+  if (error) return ErrnoError(pack.folder, error.value());
+  const Result<Fd> lock = LockFile(pack.folder + "/.lock");
+  if (!lock.ok()) return Error{lock.code(), "model " + name + ": another pull is running"};
+  for (const StateFile& file : state.files) TRY(CopyFile(pack, file, fetch));
   return WriteState(pack.folder, pack.manifest, *pack.kind);
 }
 

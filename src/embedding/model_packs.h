@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "base/result.h"
 #include "embedding/embedder.h"
 #include "embedding/text_reader.h"
@@ -70,6 +72,18 @@ class ModelPacks {
   Result<> Pull(const std::string& name, const std::string& source,
                 const std::function<void(const PullProgress&)>& progress,
                 std::stop_token stop = {}) const;
+
+  // For another machine that wants the same pack: its files with sizes and SHA-256, as in
+  // state.json. kNotFound when it isn't ready here.
+  Result<Json> Inventory(const std::string& name) const;
+  // One of these files.
+  Result<Fd> OpenFile(const std::string& name, const std::string& file) const;
+  // Writes the file of the inventory to `path`, continuing what lies there.
+  using Fetch =
+      std::function<Result<>(const std::string& file, const std::string& path, uint64_t bytes)>;
+  // Takes a pack over from a machine that has it. kUnsupported when it has another version of it,
+  // kCorrupt when a file isn't what the manifest, or else the inventory, says (it is removed).
+  Result<> Copy(const std::string& name, const Json& inventory, const Fetch& fetch) const;
 
   // What the pack's embedder will be, without loading it; kNotFound when it wasn't pulled (with
   // the command that pulls it in the message), kUnavailable without the runtime, kUnsupported for

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "base/digest.h"
 #include "base/file.h"
@@ -320,6 +321,47 @@ TEST(ShippedManifests, AreWhole) {
   }
   EXPECT_THAT(names,
               testing::IsSupersetOf({"builtin", "clip-multilingual", "clip-vit-b32", "open-1k"}));
+}
+
+TEST_F(Packs, AreTakenOverFromAMachineThatHasThem) {
+  WriteManifest(Json::array({{{"name", "a"}, {"sha256", Sha256("alpha").hex()}}, {{"name", "b"}}}));
+  Write("source/a", "alpha");
+  Write("source/b", "beta");
+  EXPECT_EQ(packs_.Inventory("pack").code(), Code::kNotFound);
+  ASSERT_TRUE(Pull(folder_.path() + "/source").ok());
+  const Json inventory = packs_.Inventory("pack").value();
+  EXPECT_TRUE(packs_.OpenFile("pack", "a").ok());
+  EXPECT_EQ(packs_.OpenFile("pack", "state.json").code(), Code::kNotFound);
+  EXPECT_EQ(packs_.OpenFile("pack", "../../manifests/pack.json").code(), Code::kNotFound);
+
+  const ModelPacks other({folder_.path() + "/manifests", folder_.path() + "/other", ""});
+  std::map<std::string, std::string> sent{{"a", "alpha"}, {"b", "forged"}};
+  std::vector<std::string> asked;
+  const auto fetch = [&](const std::string& file, const std::string& path, uint64_t /*bytes*/) {
+    asked.push_back(file);
+    return WriteFileAtomically(path, sent[file]);
+  };
+  EXPECT_EQ(other.Copy("pack", inventory, fetch).code(), Code::kCorrupt);
+  EXPECT_EQ(other.Status("pack")->state, "not pulled");
+  sent["b"] = "beta";
+  asked.clear();
+  const auto copied = other.Copy("pack", inventory, fetch);
+  ASSERT_TRUE(copied.ok()) << copied.message();
+  EXPECT_EQ(other.Status("pack")->state, "ready");
+  EXPECT_THAT(asked, testing::ElementsAre("b")) << "what had arrived well isn't asked for again";
+  EXPECT_EQ(other.Inventory("pack").value(), inventory);
+  // Who sends can't decide what a file is that the manifest knows, nor what it is called.
+  Json forged = inventory;
+  forged["files"][0]["sha256"] = Sha256("forged").hex();
+  const ModelPacks third({folder_.path() + "/manifests", folder_.path() + "/third", ""});
+  sent["a"] = "forged";
+  EXPECT_EQ(third.Copy("pack", forged, fetch).code(), Code::kCorrupt);
+  forged = inventory;
+  forged["files"][0]["name"] = "../a";
+  EXPECT_EQ(third.Copy("pack", forged, fetch).code(), Code::kUnsupported);
+  forged = inventory;
+  forged["identity"] = "another";
+  EXPECT_EQ(third.Copy("pack", forged, fetch).code(), Code::kUnsupported);
 }
 
 }  // namespace

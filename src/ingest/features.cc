@@ -44,17 +44,17 @@ Result<Features> FeatureExtractor::One(const FeatureInput& input, const TargetMo
   job.path = input.name;
   job.model = model;
   job.upload = TRY(blobs_->Put(TRY(input.read())));
-  auto id = queue_->Enqueue(PrepareTask(job, queue::Priority::kHigh));
-  Result<Features> features = id.ok() ? Follow(*id, deadline) : Result<Features>(id.error());
+  auto task = queue_->EnqueueAndAwait(PrepareTask(job, queue::Priority::kHigh), Left(deadline), {});
+  Result<Features> features =
+      task.ok() ? Follow(*std::move(task), deadline) : Result<Features>(task.error());
   blobs_->Remove(job.upload);
   return features;
 }
 
-Result<Features> FeatureExtractor::Follow(queue::TaskId id, SteadyTime deadline) {
+Result<Features> FeatureExtractor::Follow(queue::Task task, SteadyTime deadline) {
   for (int step = 0; step < kStepsMax; ++step) {
-    const queue::Task task = TRY(queue_->Await(id, Left(deadline), {}));
     if (task.status == queue::Status::kQueued || task.status == queue::Status::kStarted) {
-      (void)queue_->Cancel(id);
+      (void)queue_->Cancel(task.id);
       return TimeIsUp();
     }
     if (task.status == queue::Status::kCancelled) {
@@ -69,10 +69,10 @@ Result<Features> FeatureExtractor::Follow(queue::TaskId id, SteadyTime deadline)
       return DecodeVectors(bytes);
     }
     queue::TaskFilter next;
-    next.parent = id;
+    next.parent = task.id;
     const auto children = TRY(queue_->List(next));
     if (children.empty()) return Error{Code::kInternal, "features: the next step is missing"};
-    id = children.front().id;
+    task = TRY(queue_->Await(children.front().id, Left(deadline), {}));
   }
   return Error{Code::kUnavailable, "features: intermediate data was lost again and again"};
 }

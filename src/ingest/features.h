@@ -38,7 +38,7 @@ class FeatureExtractor {
  private:
   Result<Features> One(const FeatureInput& input, const TargetModel& model, SteadyTime deadline);
   // Follows the steps from the first to the one that has the vectors.
-  Result<Features> Follow(queue::TaskId id, SteadyTime deadline);
+  Result<Features> Follow(queue::Task task, SteadyTime deadline);
 
   const std::shared_ptr<queue::TaskQueue> queue_;
   const std::shared_ptr<storage::BlobStore> blobs_;

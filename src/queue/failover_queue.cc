@@ -285,6 +285,9 @@ Result<std::vector<Lease>> FailoverQueue::TakeLeases(const LeaseRequest& request
     auto leases = take_here(now);
     if (!leases.ok() || !leases->empty()) return leases;
     bounded.wait_max = std::min(bounded.wait_max, kDrainingWait);
+    // What comes from here goes first, so the server had better not give it anything meanwhile.
+    bounded.stays = false;
+    if (request.stays) TRY(TRY(Shared())->StepBack(request.worker));
   }
   return TRY(Shared())->TakeLeases(bounded);
 }
@@ -373,6 +376,10 @@ Result<> FailoverQueue::Retry(const TaskId& id) {
   return OnOwnerOf(id, [&](TaskQueue& queue) { return queue.Retry(id); });
 }
 
+Result<int64_t> FailoverQueue::CountAhead(const TaskId& id) {
+  return OnOwnerOf(id, [&](TaskQueue& queue) { return queue.CountAhead(id); });
+}
+
 Result<Task> FailoverQueue::Get(const TaskId& id) {
   return OnOwnerOf(id, [&](TaskQueue& queue) { return queue.Get(id); });
 }
@@ -438,6 +445,18 @@ Result<> FailoverQueue::Resume(const std::string& queue) {
 
 Result<> FailoverQueue::Heartbeat(const WorkerInfo& worker, Milliseconds ttl) {
   return TRY(Current())->Heartbeat(worker, ttl);
+}
+
+Result<Task> FailoverQueue::EnqueueAndAwait(const NewTask& task, Milliseconds wait_max,
+                                            std::stop_token stop) {
+  const auto queue = IsLocalQueue(task.queue) ? options_.local : TRY(Current());
+  return queue->EnqueueAndAwait(task, wait_max, std::move(stop));
+}
+
+// A server that is away gives nothing, and trusts no worker that was silent for some seconds.
+Result<> FailoverQueue::StepBack(const std::string& worker) {
+  if (state_ == State::kLocal) return Ok{};
+  return TRY(Shared())->StepBack(worker);
 }
 
 Result<> FailoverQueue::Forget(const std::string& worker_id) {

@@ -72,6 +72,7 @@ class FailoverQueue final : public TaskQueue {
   using TaskQueue::Enqueue;
   Result<std::vector<TaskId>> Enqueue(std::span<const NewTask> tasks) override;
   Result<std::vector<Lease>> TakeLeases(const LeaseRequest& request) override;
+  Result<> StepBack(const std::string& worker) override;
   Result<std::vector<Held>> Extend(std::span<const Lease> leases, Milliseconds duration) override;
   Result<std::vector<Result<>>> Complete(std::span<const Completion> completions) override;
   Result<> Fail(const Failure& failure) override;
@@ -83,6 +84,9 @@ class FailoverQueue final : public TaskQueue {
   Result<std::vector<Task>> List(const TaskFilter& filter) override;
   Result<int64_t> Count(const TaskFilter& filter) override;
   Result<std::vector<TaskEvent>> Events(const TaskId& id) override;
+  Result<int64_t> CountAhead(const TaskId& id) override;
+  Result<Task> EnqueueAndAwait(const NewTask& task, Milliseconds wait_max,
+                               std::stop_token stop) override;
   Result<Task> Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) override;
   Result<std::vector<QueueStats>> Stats() override;
   Result<> Pause(const std::string& queue) override;

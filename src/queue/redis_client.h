@@ -15,10 +15,12 @@ namespace msearch::queue {
 class RedisQueue final : public TaskQueue {
  public:
   RedisQueue(const RedisQueueOptions& options, std::shared_ptr<storage::Redis> redis);
+  ~RedisQueue() override;
 
   using TaskQueue::Enqueue;
   Result<std::vector<TaskId>> Enqueue(std::span<const NewTask> tasks) override;
   Result<std::vector<Lease>> TakeLeases(const LeaseRequest& request) override;
+  Result<> StepBack(const std::string& worker) override;
   Result<std::vector<Held>> Extend(std::span<const Lease> leases, Milliseconds duration) override;
   Result<std::vector<Result<>>> Complete(std::span<const Completion> completions) override;
   Result<> Fail(const Failure& failure) override;
@@ -30,6 +32,9 @@ class RedisQueue final : public TaskQueue {
   Result<std::vector<Task>> List(const TaskFilter& filter) override;
   Result<int64_t> Count(const TaskFilter& filter) override;
   Result<std::vector<TaskEvent>> Events(const TaskId& id) override;
+  Result<int64_t> CountAhead(const TaskId& id) override;
+  Result<Task> EnqueueAndAwait(const NewTask& task, Milliseconds wait_max,
+                               std::stop_token stop) override;
   Result<Task> Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) override;
   Result<std::vector<QueueStats>> Stats() override;
   Result<> Pause(const std::string& queue) override;
@@ -49,6 +54,8 @@ class RedisQueue final : public TaskQueue {
   using Reply = storage::RedisReply;
 
   std::string Key(std::string_view name) const { return options_.prefix + std::string(name); }
+  static Error ErrorOf(const Reply& reply);
+  static bool IsMissingFunction(const Reply& reply);
   // A call of one of our functions, up to its own arguments. `timed`: it wants to know the time.
   Command Function(std::string_view name, bool timed = true) const;
   // Brings the functions back when the server has lost them.
@@ -59,33 +66,48 @@ class RedisQueue final : public TaskQueue {
   Result<> Repeat(const Command& command, int64_t step);
   Result<UnixMs> Now();
 
-  // What `take` gives when there is nothing to lease.
-  struct Outlook {
-    std::optional<Milliseconds> next_due;
-    std::vector<std::string> tickets;  // where each queue's stream of wakes ended
+  // A channel that tasks come through, and what is known about it.
+  struct Hand {
+    std::string queues;  // that it is for, in any order
+    std::string worker;
+    bool stays = false;
+    Milliseconds duration{0};
+    std::string channel;
+    std::unique_ptr<storage::Redis::Waiting> messages;
+    bool parked = false;   // unless a message is on its way
+    SteadyTime look_at{};  // while parked: when to look again
+    // How it was asked for last, and how many of the tasks that came are still under work.
+    int64_t size = 0;
+    std::vector<std::string> order;
+    size_t under_work = 0;
   };
-  Result<std::vector<Lease>> TakeNow(const LeaseRequest& request, Outlook& outlook);
-  Result<std::vector<Lease>> ReadLeases(const Reply& reply, const LeaseRequest& request);
-
-  // A call that waits in the server goes on between two calls of ours, so that a worker that asks
-  // every second costs the server nothing.
-  struct Sleep {
-    std::string queues;
-    std::unique_ptr<storage::Redis::Waiting> waiting;
-    SteadyTime over_at;  // when the server has to have answered
-  };
-  Result<Sleep> FallAsleep(const std::vector<std::string>& queues, const Outlook& outlook);
-  std::optional<Sleep> FindSleep(const std::string& queues);
+  Result<std::unique_ptr<Hand>> FindHand(const LeaseRequest& request);
+  // Parks the hand, if there is one, when there is nothing to lease.
+  Result<std::vector<Lease>> TakeNow(const LeaseRequest& request, Hand* hand);
+  // What came into the hand, which ends its parking; nothing when nothing came.
+  Result<std::optional<std::vector<Lease>>> Listen(Hand& hand, SteadyTime deadline,
+                                                   const std::stop_token& stop);
+  void SetAlarm(Hand& hand, const Reply& due) const;
+  void Keep(std::unique_ptr<Hand> hand);  // for the worker's next call
+  // The hand of the worker that completes the last of what it had, to be parked in the same step.
+  std::unique_ptr<Hand> FindIdle(std::span<const Completion> completions);
+  void AddHand(Command& command, const Hand* hand) const;
+  static Result<std::vector<Lease>> ReadLeases(const Reply& reply, const std::string& worker,
+                                               Milliseconds duration);
 
   struct Seen {
     StoredTask stored;
     std::string events;
   };
-  // Those of the tasks that exist, in order. `awaited`: be told of their end.
-  Result<std::vector<Seen>> Look(std::span<const TaskId> ids, bool awaited = false);
-  Result<Seen> LookAt(const TaskId& id, bool awaited = false);
-  // The same from what is told about the end of a task that is waited for.
-  static Result<Seen> ReadEnd(const TaskId& id, std::string_view told);
+  // Those of the tasks that exist, in order.
+  Result<std::vector<Seen>> Look(std::span<const TaskId> ids);
+  Result<Seen> LookAt(const TaskId& id);
+  static Result<std::vector<Seen>> ReadLook(const Reply& reply);
+  // The same from the hash and the definition apart from it, as they were, and what was told about
+  // the end since.
+  static Result<Seen> ReadEnd(const TaskId& id, Reply hash, std::string_view data,
+                              std::string_view told);
+  Command AwaitEnd(const TaskId& id, Milliseconds longest) const;
   // Ids that may pass the filter, newest first, a portion at a time, until `use` has enough.
   Result<> ForEachCandidate(const TaskFilter& filter,
                             const std::function<Result<bool>(std::span<const TaskId>)>& use);
@@ -99,7 +121,7 @@ class RedisQueue final : public TaskQueue {
   const RedisQueueOptions options_;
   const std::shared_ptr<storage::Redis> redis_;
   std::mutex mutex_;
-  std::vector<Sleep> asleep_;  // by mutex_
+  std::vector<std::unique_ptr<Hand>> hands_;  // by mutex_: those that no call is using
 };
 
 }  // namespace msearch::queue

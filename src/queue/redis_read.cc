@@ -104,13 +104,16 @@ WorkerInfo ReadWorker(const RedisReply& hash) {
 
 }  // namespace
 
-Result<std::vector<RedisQueue::Seen>> RedisQueue::Look(std::span<const TaskId> ids, bool awaited) {
-  std::vector<Seen> all;
-  if (ids.empty()) return all;
+Result<std::vector<RedisQueue::Seen>> RedisQueue::Look(std::span<const TaskId> ids) {
+  if (ids.empty()) return std::vector<Seen>();
   RedisCommand command = Function("look", false);
-  command.Add(awaited ? "1" : "");
+  command.Add("");
   for (const TaskId& id : ids) command.Add(id);
-  const RedisReply reply = TRY(Run(command));
+  return ReadLook(TRY(Run(command)));
+}
+
+Result<std::vector<RedisQueue::Seen>> RedisQueue::ReadLook(const Reply& reply) {
+  std::vector<Seen> all;
   for (const RedisReply& item : reply.items) {
     if (item.items.size() != 7)
       return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
@@ -125,24 +128,32 @@ Result<std::vector<RedisQueue::Seen>> RedisQueue::Look(std::span<const TaskId> i
   return all;
 }
 
-Result<RedisQueue::Seen> RedisQueue::ReadEnd(const TaskId& id, std::string_view told) {
+Result<RedisQueue::Seen> RedisQueue::ReadEnd(const TaskId& id, Reply hash, std::string_view data,
+                                             std::string_view told) {
   const std::vector<std::string_view> fields = TRY(CutNetstrings(told));
-  if (fields.size() < 4) return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
-  RedisReply hash;
-  for (size_t i = 4; i < fields.size(); ++i) {
-    hash.items.emplace_back().type = RedisReply::Type::kText;
-    hash.items.back().text = fields[i];
+  if (fields.size() < 3) return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+  const auto value_of = [&](std::string_view field) -> std::string& {
+    size_t at = 0;
+    while (at < hash.items.size() && hash.items[at].text != field) at += 2;
+    if (at == hash.items.size()) hash.items.resize(at + 2);
+    hash.items[at].text = field;
+    return hash.items[at + 1].text;
+  };
+  value_of("reason").clear();  // why it had to wait
+  for (size_t i = 3; i + 1 < fields.size(); i += 2) {
+    if (!fields[i + 1].empty()) value_of(fields[i]) = fields[i + 1];
+    if (fields[i] == "0") data = {};
   }
   Seen seen;
-  seen.stored = TRY(UnpackTask(id, hash, fields[0]));
-  TRY(AddRest(seen.stored, fields[1], fields[2]));
-  seen.events = fields[3];
+  seen.stored = TRY(UnpackTask(id, hash, data));
+  TRY(AddRest(seen.stored, fields[0], fields[1]));
+  seen.events = fields[2];
   return seen;
 }
 
-Result<RedisQueue::Seen> RedisQueue::LookAt(const TaskId& id, bool awaited) {
+Result<RedisQueue::Seen> RedisQueue::LookAt(const TaskId& id) {
   std::vector<Seen> seen;
-  if (CreatedAt(id)) seen = TRY(Look(std::span(&id, 1), awaited));
+  if (CreatedAt(id)) seen = TRY(Look(std::span(&id, 1)));
   if (seen.empty()) return Error{Code::kNotFound, "task " + id + ": not known"};
   return std::move(seen.front());
 }
@@ -281,6 +292,10 @@ Result<int64_t> RedisQueue::Count(const TaskFilter& filter) {
     }
   }
   return count;
+}
+
+Result<int64_t> RedisQueue::CountAhead(const TaskId& id) {
+  return TRY(Run(Function("ahead", false).Add(id))).integer;
 }
 
 Result<std::vector<QueueStats>> RedisQueue::Stats() {

@@ -94,6 +94,11 @@ void ReadCounts(std::string_view text, Task& task) {
 
 }  // namespace
 
+bool IsPlain(const NewTask& task) {
+  return task.delay.count() <= 0 && task.unique_key.empty() && task.after.empty() &&
+         task.parent.empty();
+}
+
 std::string PackDefinition(const NewTask& task, std::string_view payload) {
   std::string numbers = std::to_string(static_cast<int>(task.priority));
   const std::string policy = PackPolicy(task.retry);

@@ -11,6 +11,9 @@
 
 namespace msearch::queue {
 
+// Whether it's nothing but a definition in a queue.
+bool IsPlain(const NewTask& task);
+
 // What never changes about a task: eight fields as LENGTH:TEXT, then the payload.
 std::string PackDefinition(const NewTask& task, std::string_view payload);
 

@@ -21,12 +21,6 @@ std::string TokenText(const Lease& lease) {
   return std::to_string(lease.token.epoch) + " " + std::to_string(lease.token.counter) + " ";
 }
 
-// Whether it's nothing but a definition in a queue.
-bool IsPlain(const NewTask& task) {
-  return task.delay.count() <= 0 && task.unique_key.empty() && task.after.empty() &&
-         task.parent.empty();
-}
-
 // Seven arguments, as redis/end.lua takes them.
 void AddTask(RedisCommand& command, const Draft& draft) {
   const NewTask& task = *draft.task;
@@ -90,6 +84,8 @@ Result<std::vector<Result<>>> RedisQueue::Complete(std::span<const Completion> c
   if (completions.empty()) return answers;
   RedisCommand command = Function("complete");
   command.Add(options_.result_ttl.count());
+  std::unique_ptr<Hand> hand = FindIdle(completions);
+  AddHand(command, hand.get());
   std::vector<std::optional<Error>> faults;
   const std::string* queue_before = nullptr;
   for (const Completion& completion : completions) {
@@ -119,7 +115,16 @@ Result<std::vector<Result<>>> RedisQueue::Complete(std::span<const Completion> c
     command.Add(task.queue).Add(task.unique_key).Add(fault ? "1" : "");
     for (const Draft& draft : follow_ups) AddTask(command, draft);
   }
-  const RedisReply reply = TRY(Run(command));
+  RedisReply reply = TRY(Run(command));
+  if (hand != nullptr) {
+    if (reply.items.size() != 2) {
+      return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+    }
+    hand->parked = reply.items[1].text != "-";
+    if (hand->parked) SetAlarm(*hand, reply.items[1]);
+    Keep(std::move(hand));
+    reply = RedisReply(std::move(reply.items[0]));
+  }
   if (reply.type == RedisReply::Type::kInteger) {  // all of them took effect
     return std::vector<Result<>>(completions.size(), Result<>(Ok{}));
   }
@@ -201,9 +206,10 @@ Result<> RedisQueue::Resume(const std::string& queue) {
 
 Result<> RedisQueue::Repeat(const Command& command, int64_t step) {
   // Bounds one call; the rest waits for the next.
-  for (int i = 0; i < 40; ++i) {
+  const SteadyTime deadline = std::chrono::steady_clock::now() + Milliseconds(500);
+  do {
     if (TRY(Run(command)).integer < step) break;
-  }
+  } while (std::chrono::steady_clock::now() < deadline);
   return Ok{};
 }
 

@@ -7,6 +7,14 @@ Result<TaskId> TaskQueue::Enqueue(const NewTask& task) {
   return std::move(ids.front());
 }
 
+Result<> TaskQueue::StepBack(const std::string& /*worker*/) { return Ok{}; }
+
+Result<Task> TaskQueue::EnqueueAndAwait(const NewTask& task, Milliseconds wait_max,
+                                        std::stop_token stop) {
+  const TaskId id = TRY(Enqueue(task));
+  return Await(id, wait_max, std::move(stop));
+}
+
 // By looking at every queued task: back ends that can count quicker do.
 Result<int64_t> TaskQueue::CountAhead(const TaskId& id) {
   const Task own = TRY(Get(id));

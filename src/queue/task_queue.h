@@ -26,6 +26,9 @@ struct LeaseRequest {
   Milliseconds duration{15000};     // until the lease runs out, unless extended
   Milliseconds wait_max{0};         // for the first task to appear; 0: don't wait
   std::stop_token stop;             // ends the wait early, with an empty result
+  // Tasks may be given to this worker between two calls as well, so that they start sooner: it asks
+  // again within a second, and calls StepBack when it won't.
+  bool stays = false;
 };
 
 struct Completion {
@@ -104,6 +107,8 @@ class TaskQueue {
   // that has all three, at least 1 is the oldest normal and 1 the oldest low one. A lease that
   // has run out is honoured by no call, whether or not somebody has recovered the task yet.
   virtual Result<std::vector<Lease>> TakeLeases(const LeaseRequest& request) = 0;
+  // The worker asks no more for the time being: what it was given and hasn't asked for goes back.
+  virtual Result<> StepBack(const std::string& worker);
   // For each lease, whether it's still held (false: drop the work) — false also when the task's
   // cancellation was asked for, which `cancelled` tells apart.
   struct Held {
@@ -142,6 +147,9 @@ class TaskQueue {
   // priority and the older ones of its own, whatever turns the lower ones get. 0 for a task that
   // isn't queued; kNotFound.
   virtual Result<int64_t> CountAhead(const TaskId& id);
+  // Enqueue and Await in one, for who wants nothing but the result.
+  virtual Result<Task> EnqueueAndAwait(const NewTask& task, Milliseconds wait_max,
+                                       std::stop_token stop);
   // Returns when the task ended or after `wait_max`, with its state then.
   virtual Result<Task> Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) = 0;
 

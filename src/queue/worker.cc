@@ -99,6 +99,7 @@ class Runner {
 
  private:
   bool Ready();
+  void StepBack();
   void RunBatch(std::vector<Lease> leases);
   void RunGroup(const std::string& kind, const Attempts& group);
   void Settle(const Attempts& group, std::vector<Outcome> outcomes);
@@ -180,6 +181,7 @@ void Runner::Run() {
   request.duration = options_.lease_duration;
   request.wait_max = options_.idle ? kIdleEvery : kWaitMax;
   request.stop = stop_;
+  request.stays = true;
   int failures = 0;
   uint64_t taken = 0;
   if (const int delivered = spool_.Deliver(queue_); delivered > 0) {
@@ -208,13 +210,20 @@ void Runner::Run() {
   }
   heart.request_stop();
   heart.join();
+  StepBack();
   const Result<> forgotten = queue_.Forget(options_.info.id);
   if (!forgotten.ok()) LOG_WARNING("queue: {}", forgotten.message());
+}
+
+void Runner::StepBack() {
+  const Result<> told = queue_.StepBack(options_.info.id);
+  if (!told.ok()) LOG_WARNING("queue: {}", told.message());
 }
 
 bool Runner::Ready() {
   const bool ready = !options_.ready || options_.ready();
   if (!ready && options_.idle) options_.idle();
+  if (!ready && !unable_) StepBack();
   std::unique_lock lock(mutex_);
   if (unable_ == ready) {
     unable_ = !ready;

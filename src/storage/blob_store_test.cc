@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "storage/fallback_blobs.h"
 #include "storage/redis_blob_store.h"
 #include "support/redis_server.h"
 
@@ -259,6 +260,30 @@ TEST_F(RedisBlobStoreTest, OnlyWhatIsOlderIsRemoved) {
   EXPECT_EQ(store->RemoveOlderThan(std::chrono::hours(1)).value(), 1);
   EXPECT_EQ(store->Get(id).code(), Code::kNotFound);
   EXPECT_EQ(store->bytes(), 0U);
+}
+
+TEST_F(RedisBlobStoreTest, AnotherStoreTakesOverWhileTheServerIsAway) {
+  const TemporaryDirectory directory;
+  auto files = std::move(OpenFileBlobStore(directory.path(), 10 << 20)).value();
+  const BlobStore& behind = *files;
+  const auto store = WithFallback(Open(), std::move(files));
+  const std::string shared = store->Put("shared").value();
+  EXPECT_EQ(behind.Get(shared).code(), Code::kNotFound);
+  server_->Kill();
+  const std::string local = store->Put("local").value();
+  EXPECT_EQ(behind.Get(local).value_or(""), "local");
+  EXPECT_EQ(store->Get(local).value_or(""), "local");
+  EXPECT_EQ(store->Get(shared).code(), Code::kUnavailable) << "it may not be lost";
+  server_->Restart();
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (store->Get(shared).code() == Code::kUnavailable &&
+         std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(store->Get(local).value_or(""), "local");
+  store->Remove(local);
+  EXPECT_EQ(behind.Get(local).code(), Code::kNotFound);
+  EXPECT_EQ(store->Get(local).code(), Code::kNotFound);
 }
 
 TEST_F(RedisBlobStoreTest, ServerThatIsAwayIsSaidToBe) {

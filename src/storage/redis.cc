@@ -13,6 +13,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int kRedirectsMax = 5;
+constexpr size_t kEndless = SIZE_MAX;
 constexpr Milliseconds kRetryFirst{100};
 constexpr Milliseconds kRetryMax{1000};
 
@@ -304,26 +305,41 @@ Result<std::vector<RedisReply>> Redis::Pipeline(std::span<const RedisCommand> co
   return replies;
 }
 
-Redis::Waiting::Waiting(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake)
-    : redis_(redis), connection_(std::move(connection)), wake_(std::move(wake)) {}
+Redis::Waiting::Waiting(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake,
+                        size_t answers)
+    : redis_(redis),
+      connection_(std::move(connection)),
+      wake_(std::move(wake)),
+      answers_(answers) {}
 
 Redis::Waiting::~Waiting() {
   // Its command still waits in the server, or broke off: such a connection can't be used again.
   if (connection_ != nullptr) redis_.GiveBack(nullptr);
 }
 
-Result<std::unique_ptr<Redis::Waiting>> Redis::Wait(const RedisCommand& command) {
+Result<std::unique_ptr<Redis::Waiting>> Redis::Wait(std::span<const RedisCommand> commands) {
   Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return ErrnoError("eventfd", errno);
   std::string bytes;
-  command.AppendTo(bytes);
+  for (const RedisCommand& command : commands) command.AppendTo(bytes);
   std::unique_ptr<RedisConnection> connection = TRY(Borrow());
   const Result<> sent = connection->Send(bytes, steady_clock::now() + options_.command_timeout);
   if (!sent.ok()) {
     GiveBack(nullptr);
     return AsAway(sent.error());
   }
-  return std::unique_ptr<Waiting>(new Waiting(*this, std::move(connection), std::move(wake)));
+  return std::unique_ptr<Waiting>(
+      new Waiting(*this, std::move(connection), std::move(wake), commands.size()));
+}
+
+Result<std::unique_ptr<Redis::Waiting>> Redis::Subscribe(const std::string& channel) {
+  const RedisCommand command = std::move(RedisCommand("SSUBSCRIBE").Add(channel));
+  auto waiting = TRY(Wait(std::span(&command, 1)));
+  waiting->answers_ = kEndless;
+  const auto answer = TRY(waiting->Get(steady_clock::now() + options_.command_timeout, {}));
+  if (!answer) return Error{Code::kUnavailable, "redis " + where() + ": did not answer in time"};
+  if (answer->is_error()) return RedisError(*answer);
+  return waiting;
 }
 
 Result<std::optional<RedisReply>> Redis::Waiting::Get(SteadyTime deadline,
@@ -340,14 +356,18 @@ Result<std::optional<RedisReply>> Redis::Waiting::Get(SteadyTime deadline,
     (void)!read(wake_.get(), &count, sizeof(count));
     return reply;
   }
-  if (IsElsewhere(**reply)) {
+  // A cluster ends a subscription when its slot has moved.
+  const bool moved = answers_ == kEndless && !(*reply)->items.empty() &&
+                     (*reply)->items.front().text == "sunsubscribe";
+  if (moved || IsElsewhere(**reply)) {
     redis_.GiveBack(nullptr);
     redis_.Forget();
     connection_.reset();
-  } else {
+    if (moved) return Error{Code::kUnavailable, "redis " + redis_.where() + ": the slot has moved"};
+  } else if (answers_ != kEndless && --answers_ == 0) {
     redis_.GiveBack(std::move(connection_));
+    connection_ = nullptr;
   }
-  connection_ = nullptr;
   return reply;
 }
 

@@ -56,25 +56,30 @@ class Redis {
   // All are sent before the first answer is read. Doesn't follow redirects: they are kUnavailable.
   Result<std::vector<RedisReply>> Pipeline(std::span<const RedisCommand> commands);
 
-  // A command that waits in the server (XREAD BLOCK, BLMOVE) on a connection of its own.
+  // Commands of which the last one waits in the server (BLMOVE), or a subscription, on a connection
+  // of its own.
   class Waiting {
    public:
     ~Waiting();
     Waiting(const Waiting&) = delete;
     Waiting& operator=(const Waiting&) = delete;
-    // Nothing when no answer came by the deadline or until `stop`: it may be asked again.
-    // After an answer or an error: of no further use.
+    // The next answer; nothing when none came by the deadline or until `stop`: it may be asked
+    // again. After the last answer, or an error: of no further use.
     Result<std::optional<RedisReply>> Get(SteadyTime deadline, const std::stop_token& stop);
 
    private:
     friend class Redis;
-    Waiting(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake);
+    Waiting(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake, size_t answers);
     Redis& redis_;
     std::unique_ptr<RedisConnection> connection_;
     Fd wake_;
+    size_t answers_;  // that are still to come
   };
-  // Has to be gone before this object.
-  Result<std::unique_ptr<Waiting>> Wait(const RedisCommand& command);
+  // It has to be gone before this object.
+  Result<std::unique_ptr<Waiting>> Wait(std::span<const RedisCommand> commands);
+  // To a channel that belongs to the slot of the key `channel`. Its answers are messages, without
+  // end.
+  Result<std::unique_ptr<Waiting>> Subscribe(const std::string& channel);
 
   // Closes the connections that are not in use.
   void DropIdle();

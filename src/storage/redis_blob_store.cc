@@ -21,6 +21,7 @@ using std::chrono::steady_clock;
 
 // 16 KiB less the head of a string of that size (5 bytes) and its closing zero.
 constexpr size_t kChunkBytes = (16 << 10) - 6;
+constexpr size_t kChunksAtOnce = 256;  // 4 MiB
 constexpr size_t kRandomDigits = 24;
 constexpr size_t kIdDigits = 32;
 
@@ -98,16 +99,19 @@ class RedisBlobStore final : public BlobStore {
   Result<std::string> Get(const std::string& id) const override {
     if (!Valid(id)) return Error{Code::kInvalid, "blob: not an id"};
     const size_t size = SizeOf(id);
-    RedisCommand command("MGET");
-    for (size_t i = 0; i < Chunks(size); ++i) command.Add(ChunkKey(id, i));
-    const RedisReply reply = TRY(redis_->Ask(command));
     std::string bytes;
-    bytes.reserve(size);
-    for (const RedisReply& chunk : reply.items) {
-      if (chunk.type == RedisReply::Type::kNil) {
-        return Error{Code::kNotFound, "blob " + id + ": not there (any more)"};
+    // Some at a time: others wait for Redis meanwhile, and an id that isn't ours may name any size.
+    for (size_t at = 0; at < Chunks(size);) {
+      RedisCommand command("MGET");
+      for (size_t i = 0; i < kChunksAtOnce && at < Chunks(size); ++i)
+        command.Add(ChunkKey(id, at++));
+      const RedisReply reply = TRY(redis_->Ask(command));
+      for (const RedisReply& chunk : reply.items) {
+        if (chunk.type == RedisReply::Type::kNil) {
+          return Error{Code::kNotFound, "blob " + id + ": not there (any more)"};
+        }
+        bytes += chunk.text;
       }
-      bytes += chunk.text;
     }
     uint64_t sum = 0;
     if (bytes.size() != size || size < sizeof(sum)) return Damaged(id);

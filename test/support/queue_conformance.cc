@@ -1035,6 +1035,42 @@ TEST_P(QueueConformance, AwaitReturnsWhenTheTaskEnded) {
   EXPECT_EQ(awaiting.get()->status, Status::kCancelled);
 }
 
+TEST_P(QueueConformance, EnqueueAndAwaitTellsHowTheTaskEnded) {
+  LeaseRequest request = Request(1, "tasks");
+  request.wait_max = kForever;
+  NewTask task = MakeTask();
+  task.payload = {{"path", "/photos/giraffe.jpg"}};
+  for (const char* unique_key : {"", "key"}) {
+    task.unique_key = unique_key;
+    auto ended =
+        std::async(std::launch::async, [&] { return queue_->EnqueueAndAwait(task, kForever, {}); });
+    Completion completion{queue_->TakeLeases(request)->at(0), {{"answer", 42}}, {}};
+    ASSERT_TRUE(queue_->Complete(std::span(&completion, 1))->at(0).ok());
+    const auto finished = ended.get();
+    ASSERT_TRUE(finished.ok()) << finished.message();
+    EXPECT_EQ(finished->status, Status::kFinished);
+    EXPECT_EQ(finished->result, completion.result);
+    EXPECT_EQ(finished->payload, task.payload);
+    EXPECT_EQ(finished->worker, request.worker);
+    EXPECT_EQ(finished->attempts, 1);
+    EXPECT_EQ(finished->unique_key, unique_key);
+
+    ended =
+        std::async(std::launch::async, [&] { return queue_->EnqueueAndAwait(task, kForever, {}); });
+    ASSERT_TRUE(
+        queue_->Fail({queue_->TakeLeases(request)->at(0), {Code::kCorrupt, "it: broke"}}).ok());
+    const auto failed = ended.get();
+    ASSERT_TRUE(failed.ok()) << failed.message();
+    EXPECT_EQ(failed->status, Status::kFailed);
+    EXPECT_EQ(failed->error->message, "it: broke");
+    EXPECT_EQ(failed->payload, task.payload);
+  }
+  task.unique_key.clear();
+  const auto waiting = queue_->EnqueueAndAwait(task, Milliseconds(20), {});
+  ASSERT_TRUE(waiting.ok()) << waiting.message();
+  EXPECT_EQ(waiting->status, Status::kQueued);
+}
+
 TEST_P(QueueConformance, ManyThreadsAndUsersShareTheWorkWithoutOverlap) {
   constexpr int kTasks = 400;
   const auto other = state_->Open();

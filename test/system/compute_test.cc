@@ -91,11 +91,13 @@ int64_t DoneBy(const Server& server, const std::string& role) {
 // A network namespace with an address of its own, joined to ours by a cable.
 class Machine {
  public:
-  Machine() {
+  explicit Machine(int number = 0) {
     const std::string id = std::to_string(getpid() % 10000);
-    name_ = "ms" + id;
-    here_ = "10.77." + std::to_string(getpid() % 250) + ".1";
-    there_ = "10.77." + std::to_string(getpid() % 250) + ".2";
+    name_ = "ms" + id + std::string(1, static_cast<char>('a' + number));
+    const std::string net =
+        "10." + std::to_string(77 + number) + "." + std::to_string(getpid() % 250);
+    here_ = net + ".1";
+    there_ = net + ".2";
     auto run = [](const std::string& command) {
       return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
     };
@@ -106,6 +108,7 @@ class Machine {
           run("ip link set " + name_ + "a up") &&
           run("ip netns exec " + name_ + " ip addr add " + there_ + "/24 dev " + name_ + "b") &&
           run("ip netns exec " + name_ + " ip link set " + name_ + "b up") &&
+          run("ip netns exec " + name_ + " ip route add default via " + here_) &&
           run("ip netns exec " + name_ + " unshare -m true");
   }
   ~Machine() {
@@ -169,6 +172,111 @@ TEST(ComputeServer, WorksOnAMachineThatSharesNoPath) {
   ASSERT_EQ(features.status, 200) << features.body;
   EXPECT_EQ(GetInt(features.json, "dimensions"),
             static_cast<int64_t>(features.json["features"].size()));
+}
+
+// Words that run a compute server with one worker of each kind on that machine.
+std::vector<std::string> ComputeOn(const Machine& machine, const std::string& config,
+                                   const std::string& data, const Server& server) {
+  return {"ip",         "netns",    "exec",   machine.name(), "msearch", "run",
+          "compute",    "--config", config,   "--data",       data,      "--controller",
+          server.url(), "--token",  "secret", "--workers",    "1"};
+}
+
+TEST(ComputeServer, TwoMachinesShareTheWorkAndOneTakesOverWhenTheOtherDies) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const Machine first(0);
+  const Machine second(1);
+  if (!first.ok() || !second.ok()) {
+    GTEST_SKIP() << "no network namespaces here (root and iproute2 are needed)";
+  }
+  constexpr int kPictures = 150;
+  const RedisServer redis({"--bind", first.here(), "127.0.0.1", "--protected-mode", "no"});
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, first.here(), redis.port());
+  Server server({"--config", config, "--host", first.here(), "--token", "secret"}, "builtin",
+                "controller");
+  WritePictures(server.files(), 0, kPictures, 1000);
+  ASSERT_TRUE(server.Start()) << server.log();
+  const Background one(ComputeOn(first, config, folder.path() + "/one", server));
+  auto other =
+      std::make_unique<Background>(ComputeOn(second, config, folder.path() + "/other", server));
+  ASSERT_TRUE(Eventually([&] { return server.Pids("embedding_worker").size() == 2; }))
+      << one.log() << other->log();
+  server.AddRoot();
+  // Both work, though nobody said who does what.
+  const auto done = [&] {
+    std::vector<int64_t> all;
+    for (const Json& worker : server.Get("/api/workers").json.value("workers", Json::array())) {
+      if (GetString(worker, "role") != "task_worker") continue;
+      const bool busy = worker.contains("current");
+      all.push_back(GetInt(worker, "tasks_done").value_or(0) + (busy ? 1 : 0));
+    }
+    return all;
+  };
+  EXPECT_TRUE(Eventually([&] {
+    const auto all = done();
+    return all.size() == 2 && all[0] > 0 && all[1] > 0;
+  })) << server.Get("/api/workers").body;
+  ASSERT_LT(Count(server, "indexed"), kPictures) << "it was over before one died";
+  other.reset();  // SIGKILL, and its roles with it
+  ASSERT_TRUE(server.AwaitIdle()) << server.log() << one.log();
+  EXPECT_EQ(Count(server, "indexed"), kPictures);
+  EXPECT_EQ(Count(server, "failed"), 0);
+  EXPECT_EQ(Metric(server, "msearch_commits_total{new=\"content\"}"), kPictures)
+      << "each took effect once";
+}
+
+TEST(ComputeServer, HandsBytesOnThroughRedisWhereTheControllerSaysSo) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Write(config, ReadFile(config).value_or("") + "blobs:\n  in_redis: true\n");
+  Server server({"--config", config}, "builtin", "controller");
+  WritePictures(server.files(), 0, 8);
+  ASSERT_TRUE(server.Start()) << server.log();
+  // Its own file doesn't say so: it follows the controller.
+  const TemporaryDirectory other;
+  const Background compute(
+      {"msearch", "run", "compute", "--config", ConfigFile(other, "127.0.0.1", redis.port()),
+       "--data", folder.path() + "/compute", "--controller", server.url(), "--workers", "1"});
+  server.AddRoot();
+  server.Post("/api/queue/commit/pause");
+  // What is to be committed waits in Redis, and nowhere else.
+  EXPECT_TRUE(Eventually([&] {
+    return redis.Call({"ZCARD", "blobs:index"}) != "0";
+  })) << compute.log();
+  EXPECT_EQ(BlobsLeft(server), 0);
+  server.Post("/api/queue/commit/resume");
+  ASSERT_TRUE(server.AwaitIdle()) << server.log() << compute.log();
+  EXPECT_EQ(Count(server, "indexed"), 8);
+  EXPECT_EQ(Count(server, "failed"), 0);
+  EXPECT_TRUE(Eventually([&] { return redis.Call({"GET", "blobs:bytes"}) == "0"; }));
+}
+
+TEST(ComputeServer, TakesItsModelFromTheController) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const char* models = getenv("MSEARCH_TEST_MODELS");
+  if (models == nullptr || !fs::exists(std::string(models) + "/open-1k/state.json")) {
+    GTEST_SKIP() << "no pulled pack open-1k in MSEARCH_TEST_MODELS";
+  }
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Server server({"--config", config, "--token", "secret"}, "open-1k", "controller");
+  fs::create_directories(server.data() + "/models");
+  fs::create_directory_symlink(std::string(models) + "/open-1k", server.data() + "/models/open-1k");
+  WritePictures(server.files(), 0, 4);
+  ASSERT_TRUE(server.Start()) << server.log();
+  const std::string data = folder.path() + "/compute";
+  const Background compute({"env", "MSEARCH_MODEL_DIRECTORY=" + data + "/models", "msearch", "run",
+                            "compute", "--config", config, "--data", data, "--controller",
+                            server.url(), "--token", "secret", "--workers", "1"});
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle()) << server.log() << compute.log();
+  EXPECT_EQ(Count(server, "indexed"), 4) << compute.log();
+  EXPECT_TRUE(fs::exists(data + "/models/open-1k/state.json"));
+  EXPECT_THAT(compute.log(), HasSubstr("taken over from the controller"));
 }
 
 TEST(ComputeServer, WithAWrongTokenGetsNothingAndSaysWhy) {
@@ -272,7 +380,9 @@ TEST_P(RedisAway, InTheMiddleOfABuildLosesNothingAndRepeatsNothing) {
                             folder.path() + "/compute", "--controller", server.url(), "--workers",
                             "1"});
   server.AddRoot();
-  const auto build = server.Post("/api/build_index", {{"dataset_names", {"files"}}}).json;
+  const auto build =
+      server.Post("/api/build_index", {{"dataset_names", {"files"}}, {"distributed", true}}).json;
+  EXPECT_EQ(GetBool(build, "distributed"), true) << build;
   ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") >= 20; })) << server.log();
   ASSERT_LT(Count(server, "indexed"), kPictures) << "it was over before Redis went";
   GetParam().leave(redis);
@@ -280,6 +390,10 @@ TEST_P(RedisAway, InTheMiddleOfABuildLosesNothingAndRepeatsNothing) {
   // The controller's machine says so, and goes on alone.
   ASSERT_TRUE(Eventually([&] { return Problem(server).find("is away") != std::string::npos; }))
       << server.log();
+  const auto alone =
+      server.Get("/api/build_index/" + GetString(build, "build_id").value_or("")).json;
+  EXPECT_EQ(GetBool(alone, "distributed"), false);
+  EXPECT_THAT(GetString(alone, "not_distributed_because").value_or(""), HasSubstr("is away"));
   EXPECT_EQ(GetString(server.Get("/health").json, "status"), "degraded");
   ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") == kPictures; }, 120))
       << server.Get("/api/index/status").body << server.log();

@@ -28,7 +28,6 @@
 -- While a library is loaded there are no other globals than `redis`: begin() fetches them.
 local call, sub, find, match, gmatch, gsub, format, floor, min, max, concat
 
-local PRIORITIES = {[0] = 'high', [1] = 'normal', [2] = 'low'}
 local PIECE_BYTES = 64          -- hash-max-listpack-value
 local PIECES_BYTES_MAX = 512    -- a longer definition is cheaper as a string of its own
 local INDEX_PART = 128          -- ids in one list of the index
@@ -36,7 +35,10 @@ local SEARCHED_MAX = 1000       -- of a list, from either end, for a member that
 local ARGUMENTS_MAX = 4000      -- of one command: unpack() has a limit
 
 -- Of the call under way.
-local prefix, meta, now, now_text, tail, ids, indexed, readied, unsettled, settling
+local prefix, meta, now, now_text, tail, ids, indexed, readied, unsettled, settling, woken, hurried
+
+-- Names of keys and fields by queue, which cost more to make than to remember.
+local names, names_size
 
 local function begin(keys, args)
   if not call then
@@ -45,19 +47,48 @@ local function begin(keys, args)
     gmatch, gsub, format = string.gmatch, string.gsub, string.format
     floor, min, max, concat = math.floor, math.min, math.max, table.concat
   end
-  meta, prefix = keys[1], sub(keys[1], 1, -11)
+  if keys[1] ~= meta then
+    meta, prefix, names, names_size = keys[1], sub(keys[1], 1, -11), {}, 0
+  end
   now = tonumber(args[1])
   if not now then
     local time = call('TIME')
     now = time[1] * 1000 + floor(time[2] / 1000)
   end
   now_text = format('%d', now)
-  ids, indexed, readied, unsettled, settling = nil, {}, {}, {}, false
+  ids, indexed, readied, unsettled, settling, woken, hurried = nil, {}, {}, {}, false, {}, {}
 end
 
 local function status_key(id) return prefix .. 'task:' .. id .. ':status' end
-local function queue_key(queue, part) return prefix .. 'queue:' .. queue .. ':' .. part end
-local function count(queue, what, by) call('HINCRBY', queue_key(queue, 'stats'), what, by) end
+
+local function names_of(queue)
+  local known = names[queue]
+  if not known then
+    if names_size == 1000 then names, names_size = {}, 0 end
+    known = {
+      known_field = 'known:' .. queue, leases_field = 'leases:' .. queue,
+      paused_field = 'paused:' .. queue,
+      [0] = prefix .. 'queue:' .. queue .. ':priority:high',
+      [1] = prefix .. 'queue:' .. queue .. ':priority:normal',
+      [2] = prefix .. 'queue:' .. queue .. ':priority:low'}
+    names[queue], names_size = known, names_size + 1
+  end
+  return known
+end
+local function queue_key(queue, part)
+  local known = names_of(queue)
+  local key = known[part]
+  if not key then
+    key = prefix .. 'queue:' .. queue .. ':' .. part
+    known[part] = key
+  end
+  return key
+end
+-- Numbers are made text where that happens for every task: Redis takes them for fractions, which costs
+-- more.
+local function count(queue, what, by)
+  call('HINCRBY', queue_key(queue, 'stats'), what, format('%d', by))
+end
 
 -- One command with many values, in as few calls as the limit on arguments allows. What the last
 -- one returned.
@@ -82,12 +113,23 @@ local function encode(number, digits)
   return concat(out)
 end
 
--- Where ids go on. Whether a queue has been seen before, which costs nothing to ask along with it.
+local encoded_ms, encoded  -- of the call before
+local function encode_time(ms)
+  if ms ~= encoded_ms then encoded_ms, encoded = ms, 't' .. encode(ms, 10) end
+  return encoded
+end
+
+-- Where ids and leases go on. Whether a queue has been seen before, which costs nothing to ask along
+-- with it.
 local function load_ids(queue)
-  local last = call('HMGET', meta, 'ms', 'seq', 'serial', 'known:' .. queue)
-  ids = {ms = tonumber(last[1]) or 0, seq = tonumber(last[2]) or 0, serial = tonumber(last[3]) or 0}
+  local own = names_of(queue)
+  local last = call('HMGET', meta, 'ms', 'seq', 'serial', own.known_field, 'epoch', 'counter',
+                    own.leases_field, own.paused_field)
+  ids = {ms = tonumber(last[1]) or 0, seq = tonumber(last[2]) or 0, serial = tonumber(last[3]) or 0,
+         epoch = last[5] or '0', counter = tonumber(last[6]) or 0, leases = tonumber(last[7]) or 0,
+         paused = last[8]}
   if now > ids.ms then ids.ms, ids.seq = now, -1 end
-  ids.time = 't' .. encode(ids.ms, 10)
+  ids.time = encode_time(ids.ms)
   return last[4]
 end
 
@@ -102,7 +144,7 @@ local function next_id()
   local seq = ids.seq + 1
   if seq == 1048576 then
     ids.ms, seq = ids.ms + 1, 0
-    ids.time = 't' .. encode(ids.ms, 10)
+    ids.time = encode_time(ids.ms)
   end
   local digit = seq % 32
   if digit == 0 or not ids.head then ids.head = ids.time .. encode((seq - digit) / 32, 3) end
@@ -238,32 +280,40 @@ local function strike(key, id)
   return false
 end
 
--- Tells those who sleep until there is work in a queue: they read this stream from where they
--- last looked.
-local function wake(queue)
-  call('XADD', queue_key(queue, 'wake'), 'MAXLEN', 1, '*', 'w', 1)
-end
+-- To those who sleep until there is work (take.lua): so many tasks of a queue that were ready; that the
+-- next task falls due earlier than they know.
+local serve, hurry
 
+-- At the end of every call.
 local function finish()
   if ids then
-    call('HSET', meta, 'ms', format('%d', ids.ms), 'seq', format('%d', ids.seq),
-         'serial', format('%d', ids.serial))
+    local ms, seq, serial = format('%d', ids.ms), format('%d', ids.seq), format('%d', ids.serial)
+    if ids.leased then
+      call('HSET', meta, 'ms', ms, 'seq', seq, 'serial', serial, 'counter',
+           format('%d', ids.counter), names_of(ids.leased).leases_field, format('%d', ids.leases))
+    else
+      call('HSET', meta, 'ms', ms, 'seq', seq, 'serial', serial)
+    end
+    ids = nil
   end
   for part, values in pairs(indexed) do spread('RPUSH', prefix .. 'queue:index:' .. part, values) end
   for queue, lists in pairs(readied) do
-    local woken = false
+    local woke = false
     for priority = 0, 2 do
       local values = lists[priority]
       if #values > 0 then
-        local length = spread('RPUSH', queue_key(queue, 'priority:' .. PRIORITIES[priority]), values)
-        woken = woken or length == #values
+        local length = spread('RPUSH', queue_key(queue, priority), values)
+        woke = woke or length == #values
       end
     end
     spread('RPUSH', queue_key(queue, 'pending'), lists.all)
     -- Nobody sleeps while a list isn't empty: who looks takes from it.
-    if woken then wake(queue) end
+    if woke then woken[queue] = (woken[queue] or 0) + #lists.all end
   end
   indexed, readied = {}, {}
+  for queue, size in pairs(woken) do serve(queue, size) end
+  for queue in pairs(hurried) do hurry(queue) end
+  woken, hurried = {}, {}
 end
 
 -- What becomes ready in a queue at the end of the call: at the back, by priority and all together.
@@ -284,15 +334,23 @@ end
 
 -- To the front, for what had its turn before.
 local function put_first(queue, priority, id)
-  if call('LPUSH', queue_key(queue, 'priority:' .. PRIORITIES[priority]), id) == 1 then wake(queue) end
+  if call('LPUSH', queue_key(queue, priority), id) == 1 then
+    woken[queue] = (woken[queue] or 0) + 1
+  end
   call('LPUSH', queue_key(queue, 'pending'), id)
 end
 
 local function put_delayed(queue, id, due)
   local key = queue_key(queue, 'delayed')
   call('ZADD', key, due, id)
-  -- Those who sleep until the first is due have to look again when there is an earlier one.
-  if call('ZRANGE', key, 0, 0)[1] == id then wake(queue) end
+  -- Who sleeps until the first is due has to look again when there is an earlier one.
+  if call('ZRANGE', key, 0, 0)[1] == id then hurried[queue] = true end
+end
+
+local function netstrings(fields)
+  local out = {}
+  for i, text in ipairs(fields) do out[i] = #text .. ':' .. text end
+  return concat(out)
 end
 
 local function fault(code, message) return redis.error_reply('MSEARCH ' .. code .. ' ' .. message) end

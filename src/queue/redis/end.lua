@@ -38,9 +38,13 @@ end
 
 local leave_letter
 
--- A task with nothing but a definition; where it goes is up to the caller. Returns its id. Numbers are
--- made text by format() where that happens for every task: Redis takes them for fractions, which costs
--- more.
+local function list_in_index(id, number)
+  local part = part_of(number)
+  local listed = indexed[part]
+  if listed then listed[#listed + 1] = id else indexed[part] = {id} end
+end
+
+-- A task with nothing but a definition; where it goes is up to the caller. Returns its id.
 local function create(definition)
   local id, number = next_id()
   local length = #definition
@@ -66,9 +70,7 @@ local function create(definition)
     call('HSET', status_key(id), 'status', 'queued', 'i', number * 16)
     call('SET', prefix .. 'task:' .. id .. ':data', definition)
   end
-  local part = part_of(number)
-  local listed = indexed[part]
-  if listed then listed[#listed + 1] = id else indexed[part] = {id} end
+  list_in_index(id, number)
   return id
 end
 
@@ -122,12 +124,6 @@ local function add_arguments(args, at)
              args[at + 5], args[at + 6])
 end
 
-local function netstrings(fields)
-  local out = {}
-  for i, text in ipairs(fields) do out[i] = #text .. ':' .. text end
-  return concat(out)
-end
-
 -- What a task that failed for good leaves behind, in the queue that it named.
 leave_letter = function(task)
   if task.letter_queue == '' then return end
@@ -145,16 +141,14 @@ leave_letter = function(task)
   add(task.letter_queue, task.priority, definition, 0, task.unique, '', '')
 end
 
--- Tells those who wait for its end (Await) all that `look` would: netstrings of definition if it stands
--- apart, result, progress, history, and then of fields and values of the hash.
-local function announce(id)
+-- Tells those who wait for its end (Await) what changed since they saw it: netstrings of result, progress,
+-- history and then of fields and values of the hash. They read it without asking again.
+local function announce(id, result, changed)
   local name = prefix .. 'task:' .. id
-  local flat = call('HGETALL', status_key(id))
-  local apart = call('MGET', name .. ':data', name .. ':result', name .. ':progress', name .. ':events')
-  local answer = {apart[1] or '', apart[2] or '', apart[3] or '', apart[4] or ''}
-  for i = 1, #flat do answer[4 + i] = flat[i] end
-  call('RPUSH', name .. ':ended', netstrings(answer))
-  call('PEXPIRE', name .. ':ended', 60000)
+  local key = name .. ':ended'
+  local apart = call('MGET', name .. ':progress', name .. ':events')
+  call('RPUSH', key, netstrings({result, apart[1] or '', apart[2] or '', unpack(changed)}))
+  call('PEXPIRE', key, '60000')
 end
 
 -- Out of the place where a task of its present status stands.
@@ -171,7 +165,7 @@ local function leave_place(task)
       call('SREM', prefix .. 'task:' .. followed .. ':followers', id)
     end
   elseif task.status == 'queued' then
-    if not strike(queue_key(queue, 'priority:' .. PRIORITIES[task.priority]), id) then
+    if not strike(queue_key(queue, task.priority), id) then
       count(queue, 'ghosts_ready', 1)
     end
     strike(queue_key(queue, 'pending'), id)
@@ -199,7 +193,7 @@ local function end_task(task, status, reason)
     count(task.queue, 'failed_total', 1)
     leave_letter(task)
   end
-  if task.awaited then announce(task.id) end
+  if task.awaited then announce(task.id, '', call('HGETALL', key)) end
   if task.followed then settle(task) end
 end
 
@@ -305,30 +299,42 @@ local function held(id, token)
   return define(task)
 end
 
--- Recovers leases that ran out and starts delayed tasks whose time has come: at most so many.
+-- Recovers leases that ran out and starts delayed tasks whose time has come: at most so many. Returns
+-- how many there were, and when the next one falls due, if there is one and that wasn't all.
 local function see_to_overdue(queue, count_max)
-  local seen = 0
-  local lost = call('ZRANGE', queue_key(queue, 'leases'), '-inf', now, 'BYSCORE', 'LIMIT', 0, count_max)
-  for _, id in ipairs(lost) do
-    local task = load(id)
-    if task and task.status == 'started' then
-      lose(task)
-    else  -- deleted by hand, or expired
-      call('ZREM', queue_key(queue, 'leases'), id)
-      call('SREM', queue_key(queue, 'processing'), id)
+  local key, seen, due = queue_key(queue, 'leases'), 0, math.huge
+  local first = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
+  if first and tonumber(first) <= now then
+    local lost = call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, count_max)
+    for _, id in ipairs(lost) do
+      local task = load(id)
+      if task and task.status == 'started' then
+        lose(task)
+      else  -- deleted by hand, or expired
+        call('ZREM', key, id)
+        call('SREM', queue_key(queue, 'processing'), id)
+      end
     end
+    seen = #lost
+    first = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
   end
-  seen = #lost
-  local key = queue_key(queue, 'delayed')
-  local due = call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, count_max)
-  for _, id in ipairs(due) do
-    call('ZREM', key, id)
-    local task = load(id)
-    if task then
-      define(task)
-      call('HDEL', status_key(id), 'reason')
-      if task.lease then put_first(queue, task.priority, id) else make_ready(queue, task.priority, id) end
+  if first then due = tonumber(first) end
+  key = queue_key(queue, 'delayed')
+  first = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
+  if first and tonumber(first) <= now then
+    local ready = call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, count_max)
+    for _, id in ipairs(ready) do
+      call('ZREM', key, id)
+      local task = load(id)
+      if task then
+        define(task)
+        call('HDEL', status_key(id), 'reason')
+        if task.lease then put_first(queue, task.priority, id) else make_ready(queue, task.priority, id) end
+      end
     end
+    seen = seen + #ready
+    first = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
   end
-  return seen + #due
+  if first then due = min(due, tonumber(first)) end
+  return seen, due
 end

@@ -60,7 +60,7 @@ register('pause', {'allow-oom'}, function(args)
     call('HSET', meta, 'paused:' .. queue, 1)
   else
     call('HDEL', meta, 'paused:' .. queue)
-    wake(queue)
+    woken[queue] = call('LLEN', queue_key(queue, 'pending'))
   end
   return 1
 end)
@@ -146,22 +146,27 @@ register('excess', {'allow-oom'}, function(args)
             call('LLEN', queue_key(queue, 'failed')) - number(ghosts[1]) +
             call('LLEN', queue_key(queue, 'cancelled')) - number(ghosts[2])
   end
-  local excess = min(total - tonumber(args[3]), tonumber(args[4]))
-  local removed = 0
+  local excess, removed = min(total - tonumber(args[3]), tonumber(args[4])), 0
+  if excess <= 0 then return 0 end
+  local heads = {}
+  for _, queue in ipairs(names) do
+    for _, status in ipairs({'finished', 'failed', 'cancelled'}) do
+      local ended, id, key = oldest(queue, status)
+      if ended then
+        heads[#heads + 1] = {queue = queue, status = status, ended = ended, id = id, key = key}
+      end
+    end
+  end
   while removed < excess do
     local first
-    for _, queue in ipairs(names) do
-      for _, status in ipairs({'finished', 'failed', 'cancelled'}) do
-        local ended, id, key = oldest(queue, status)
-        if ended and (not first or ended < first.ended) then
-          first = {ended = ended, id = id, key = key}
-        end
-      end
+    for _, head in ipairs(heads) do
+      if head.ended and (not first or head.ended < first.ended) then first = head end
     end
     if not first then break end
     call('LPOP', first.key)
     remove(first.id)
     removed = removed + 1
+    first.ended, first.id, first.key = oldest(first.queue, first.status)
   end
   return removed
 end)
@@ -179,7 +184,7 @@ register('stats', {'no-writes'}, function(args)
     local delayed = call('ZCARD', queue_key(queue, 'delayed'))
     local queued = delayed + call('SCARD', queue_key(queue, 'waiting')) - number(stats[3])
     for priority = 0, 2 do
-      queued = queued + call('LLEN', queue_key(queue, 'priority:' .. PRIORITIES[priority]))
+      queued = queued + call('LLEN', queue_key(queue, priority))
     end
     local sum, counted = 0, 0
     for _, id in ipairs(call('LRANGE', queue_key(queue, 'completed'), -100, -1)) do
@@ -211,10 +216,11 @@ register('look', {'allow-oom'}, function(args)
     local id = args[i]
     local key = status_key(id)
     local flat = call('HGETALL', key)
+    local live = false
     if #flat > 0 then
       local task = {id = id}
       for j = 1, #flat, 2 do task[flat[j]] = flat[j + 1] end
-      local live = is_live(task.status)
+      live = is_live(task.status)
       if args[3] ~= '' and live then add_flag(id, 'w') end
       local paused = ''
       if task.status == 'queued' and not task.reason then
@@ -226,8 +232,43 @@ register('look', {'allow-oom'}, function(args)
       answer[#answer + 1] = {id, flat, apart[4] or '', apart[1] or '', apart[2] or '',
                              apart[3] or '', paused}
     end
+    if args[3] ~= '' and not live then
+      -- Who asks has begun to wait already; nobody else will tell him.
+      local ended = prefix .. 'task:' .. id .. ':ended'
+      if call('EXISTS', ended) == 0 then
+        call('RPUSH', ended, '')
+        call('PEXPIRE', ended, 1000)
+      end
+    end
   end
   return answer
+end)
+
+-- Where an id stands in a list in which ids grow, or would stand. Tasks that came back or late stand
+-- elsewhere: those are looked for, unless that isn't wanted.
+local function place_of(key, id, exact)
+  local first, last = 0, call('LLEN', key)
+  while first < last do
+    local middle = floor((first + last) / 2)
+    if call('LINDEX', key, middle) < id then first = middle + 1 else last = middle end
+  end
+  if not exact or call('LINDEX', key, first) == id then return first end
+  return call('LPOS', key, id) or first
+end
+
+-- ahead: ARGV = any time, tail, id. How many tasks of its queue are ready and would be leased before it; 0
+-- for one that isn't queued. Error not_found.
+register('ahead', {'no-writes'}, function(args)
+  local task = load(args[3])
+  if not task then return unknown(args[3]) end
+  if task.status ~= 'queued' then return 0 end
+  define(task)
+  local ahead = 0
+  for priority = 0, task.priority - 1 do
+    ahead = ahead + call('LLEN', queue_key(task.queue, priority))
+  end
+  local key = queue_key(task.queue, task.priority)
+  return ahead + place_of(key, task.id, not task.reason)
 end)
 
 -- epoch: ARGV = now, tail, epoch. Raises it to that.

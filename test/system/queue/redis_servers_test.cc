@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "queue/redis_queue.h"
 #include "queue/worker.h"
+#include "support/manual_clock.h"
 #include "support/redis_server.h"
 
 namespace msearch::queue {
@@ -562,6 +563,164 @@ TEST_F(RedisServers, WorkerThatAsksEverySecondAsksTheServerOnce) {
   EXPECT_EQ(Calls(server) - before, 1) << "the look at the statistics itself";
   const TaskId id = *queue->Enqueue(MakeTask());
   EXPECT_EQ(queue->TakeLeases(Request(1, kForever))->at(0).task.id, id);
+}
+
+// A worker that stays, parked: it found nothing within a moment.
+LeaseRequest Stay(TaskQueue& queue, const std::string& worker = "worker-1") {
+  LeaseRequest request = Request(1, Milliseconds(1));
+  request.worker = worker;
+  request.stays = true;
+  EXPECT_TRUE(Eventually([&] {
+    const auto leases = queue.TakeLeases(request);
+    return leases.ok() && leases->empty();
+  }));
+  request.wait_max = kForever;
+  return request;
+}
+
+TEST_F(RedisServers, WorkerThatStaysIsGivenItsTaskByWhoeverAddsIt) {
+  RedisServer server;
+  RedisQueueOptions options = OptionsFor(server);
+  options.look_every = kForever;
+  const auto queue = Open(options);
+  const LeaseRequest request = Stay(*queue);
+  const TaskId id = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(server.Call({"HGET", "task:" + id + ":status", "status"}), "started");
+  EXPECT_EQ(server.Call({"LLEN", "queue:tasks:pending"}), "0");
+  EXPECT_EQ(server.Call({"SMEMBERS", "queue:tasks:processing"}), id + "\n");
+  const int64_t before = Calls(server);
+  const auto leases = queue->TakeLeases(request);
+  ASSERT_THAT(*leases, SizeIs(1));
+  EXPECT_EQ(Calls(server) - before, 1) << "the look at the statistics itself";
+  EXPECT_EQ(leases->at(0).task.id, id);
+  EXPECT_EQ(queue->Get(id)->worker, "worker-1");
+  // Completing the last of what it had makes it ready for the next one.
+  ASSERT_TRUE(Finish(*queue, leases->at(0)).ok());
+  const TaskId next = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Get(next)->status, Status::kStarted);
+  EXPECT_EQ(queue->TakeLeases(request)->at(0).task.id, next);
+}
+
+TEST_F(RedisServers, WorkerWithWorkIsGivenNoMore) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  LeaseRequest request = Stay(*queue);
+  const TaskId first = *queue->Enqueue(MakeTask());
+  const auto leases = queue->TakeLeases(request);
+  const TaskId second = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Get(second)->status, Status::kQueued);
+  ASSERT_TRUE(Finish(*queue, leases->at(0)).ok());
+  EXPECT_EQ(queue->Get(second)->status, Status::kQueued)
+      << "it has to ask, for others may be first";
+  EXPECT_EQ(queue->TakeLeases(request)->at(0).task.id, second);
+}
+
+TEST_F(RedisServers, TaskIsNotGivenToAWorkerThatIsGone) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  auto gone = Open(OptionsFor(server));
+  Stay(*gone, "gone");
+  gone.reset();
+  // The server learns of it when it next looks at its connections.
+  ASSERT_TRUE(Eventually([&] { return server.Call({"PUBSUB", "SHARDCHANNELS"}).empty(); }));
+  const TaskId id = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Get(id)->status, Status::kQueued);
+  EXPECT_EQ(queue->TakeLeases(Request())->at(0).task.id, id);
+}
+
+TEST_F(RedisServers, WorkerThatStepsBackGivesBackWhatItWasGiven) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  Stay(*queue);
+  const TaskId given = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Get(given)->status, Status::kStarted);
+  ASSERT_TRUE(queue->StepBack("worker-1").ok());
+  EXPECT_EQ(queue->Get(given)->status, Status::kQueued);
+  EXPECT_EQ(queue->Get(given)->attempts, 0);
+  const TaskId next = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Get(next)->status, Status::kQueued);
+  EXPECT_EQ(queue->TakeLeases(Request())->at(0).task.id, given);
+}
+
+TEST_F(RedisServers, WorkerThatFellSilentIsToldButGivenNothing) {
+  RedisServer server;
+  test::ManualClock clock;
+  RedisQueueOptions options = OptionsFor(server);
+  options.clock = &clock;
+  const auto queue = Open(options);
+  const LeaseRequest request = Stay(*queue);
+  clock.Advance(options.look_every + Milliseconds(10000));
+  const TaskId id = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Get(id)->status, Status::kQueued);
+  EXPECT_EQ(queue->TakeLeases(request)->at(0).task.id, id);
+}
+
+TEST_F(RedisServers, PausedQueueGivesNothingUntilItGoesOn) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const LeaseRequest request = Stay(*queue);
+  ASSERT_TRUE(queue->Pause("tasks").ok());
+  const TaskId id = *queue->Enqueue(MakeTask());
+  EXPECT_EQ(queue->Get(id)->status, Status::kQueued);
+  ASSERT_TRUE(queue->Resume("tasks").ok());
+  EXPECT_EQ(queue->Get(id)->status, Status::kStarted);
+  EXPECT_EQ(queue->TakeLeases(request)->at(0).task.id, id);
+}
+
+TEST_F(RedisServers, ManyTasksAtOnceGoToAllWhoStayInTurnOfPriority) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const LeaseRequest first = Stay(*queue, "first");
+  const LeaseRequest second = Stay(*queue, "second");
+  std::vector<NewTask> tasks(4, MakeTask());
+  tasks[3].priority = Priority::kHigh;
+  const auto ids = *queue->Enqueue(tasks);
+  EXPECT_EQ(queue->Get(ids[3])->status, Status::kStarted);
+  EXPECT_EQ(queue->Get(ids[0])->status, Status::kStarted);
+  EXPECT_EQ(queue->Get(ids[1])->status, Status::kQueued);
+  const TaskId one = queue->TakeLeases(first)->at(0).task.id;
+  const TaskId other = queue->TakeLeases(second)->at(0).task.id;
+  EXPECT_THAT((std::vector{one, other}), testing::UnorderedElementsAre(ids[3], ids[0]));
+}
+
+TEST_F(RedisServers, RemovalKeepsUpWithWhatEnds) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const std::vector<NewTask> tasks(12000, MakeTask());
+  ASSERT_TRUE(queue->Enqueue(tasks).ok());
+  while (true) {
+    const auto leases = *queue->TakeLeases(Request(1000));
+    if (leases.empty()) break;
+    std::vector<Completion> done;
+    for (const Lease& lease : leases) done.push_back({lease, Json::object(), {}});
+    ASSERT_TRUE(queue->Complete(done).ok());
+  }
+  Retention retention;
+  retention.rows_max = 100;
+  // More than the bound of one call on steps, which would fall behind a busy queue.
+  ASSERT_TRUE(Eventually(
+      [&] { return queue->Maintain(retention).ok() && queue->Stats()->at(0).finished == 100; }));
+  EXPECT_EQ(queue->Stats()->at(0).finished_total, 12000);
+  EXPECT_EQ(server.Call({"LLEN", "queue:tasks:completed"}), "100");
+  EXPECT_LT(std::stoll(server.Call({"DBSIZE"})), 320);
+}
+
+TEST_F(RedisServers, PlaceInALongQueueIsCountedWithoutListingIt) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const std::vector<NewTask> many(5000, MakeTask());
+  const auto ids = *queue->Enqueue(many);
+  NewTask urgent = MakeTask();
+  urgent.priority = Priority::kHigh;
+  ASSERT_TRUE(queue->Enqueue(urgent).ok());
+  EXPECT_EQ(queue->CountAhead(ids[0]).value_or(-1), 1);
+  EXPECT_EQ(queue->CountAhead(ids[4321]).value_or(-1), 4322);
+  const int64_t before = Calls(server);
+  EXPECT_EQ(queue->CountAhead(ids[4999]).value_or(-1), 5000);
+  EXPECT_LT(Calls(server) - before, 50);
+  ASSERT_TRUE(queue->TakeLeases(Request(2)).ok());
+  EXPECT_EQ(queue->CountAhead(ids[4321]).value_or(-1), 4320);
+  EXPECT_EQ(queue->CountAhead(ids[0]).value_or(-1), 0);
 }
 
 }  // namespace
