@@ -34,8 +34,9 @@ double EndsIn(const Outlook& outlook, int64_t ahead) {
   }
   std::sort(free_in.begin(), free_in.end());
   const auto workers = static_cast<int64_t>(free_in.size());
+  const int64_t rounds = ahead / workers + 1;
   return free_in[static_cast<size_t>(ahead % workers)] +
-         static_cast<double>(ahead / workers + 1) * outlook.mean_ms;
+         static_cast<double>(rounds) * outlook.mean_ms;
 }
 
 Lookout::Lookout(std::shared_ptr<queue::TaskQueue> queue, std::map<std::string, double> usual_ms)

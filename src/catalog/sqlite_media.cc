@@ -39,8 +39,9 @@ Result<PathsByMedia> PathsOf(Sqlite& db, std::span<const MediaId> media, const F
         {rows.String(1), rows.String(2), static_cast<uint64_t>(rows.Int(3)), rows.Int(4)});
   }
   for (auto& [id, list] : paths) {
-    std::ranges::stable_partition(
-        list, [&](const Media::Path& path) { return PathPasses(filters, path.root, path.path); });
+    std::stable_partition(list.begin(), list.end(), [&](const Media::Path& path) {
+      return PathPasses(filters, path.root, path.path);
+    });
   }
   return paths;
 }

@@ -211,11 +211,11 @@ class TextSearch {
       rows.With(media);
       while (TRY(rows.Step())) by_mask[mask].insert(rows.Int(0));
     }
-    for (const auto& [mask, segments] : by_mask) {
+    for (const auto& named : by_mask) {
       const Predicate passes = [&](int64_t segment) {
-        return segments.contains(segment) && (!allowed_ || passes_(segment));
+        return named.second.contains(segment) && (!allowed_ || passes_(segment));
       };
-      const Expression others = MakeExpression(query_, as_prefix, mask);
+      const Expression others = MakeExpression(query_, as_prefix, named.first);
       TRY(Take(others, others.text, &passes, kRankedMax));
     }
     return Ok{};

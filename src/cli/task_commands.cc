@@ -106,7 +106,7 @@ Result<int> ShowTask(Session& session, const std::string& id) {
   }
   Table fields({"FIELD", "VALUE"});
   for (const auto& [key, value] : task.items()) {
-    if (key == "events" || value.is_null() || value == "") continue;
+    if (key == "events" || value.is_null() || value == Json("")) continue;
     fields.Add(
         {{key, Color::kDim}, {value.is_string() ? value.get<std::string>() : DumpJson(value)}});
   }
