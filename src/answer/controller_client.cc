@@ -164,7 +164,11 @@ Result<Json> ControllerClient::GetMedia(int64_t media_id, std::stop_token stop) 
 Result<std::string> ControllerClient::ActiveModel(std::stop_token stop) const {
   const Json json = TRY(SendForJson({}, "/api/models", std::move(stop)));
   for (const Json& model : json.value("models", Json::array())) {
-    if (GetBool(model, "active").value_or(false)) return GetString(model, "name").value_or("");
+    // Packs that read speech or text are in use, too.
+    const bool searches = GetString(model, "purpose") == "search";
+    if (searches && GetBool(model, "active").value_or(false)) {
+      return GetString(model, "name").value_or("");
+    }
   }
   return std::string();
 }
