@@ -1,14 +1,16 @@
 // n tasks of equal length on w worker processes, each of which takes one at a time: how long the
 // whole takes, beside ceil(n / w) lengths, which nothing can beat. Tasks sleep, so that 64 workers
 // need no 64 cores. And what a death costs: a worker killed with a task in hand, until somebody
-// else has it.
+// else has it; Redis killed while workers are at work, until they go on.
 //
 //   makespan_bench [LENGTH in ms, 500]
+//   makespan_bench restart
 //
 // Runs on the embedded queue and, where redis-server is installed, on one of those.
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -143,6 +145,46 @@ Json Measure(const std::string& name, const std::string& place, int64_t length_m
   return rows;
 }
 
+// Redis killed and started again on its file while workers are at work on 1,000 tasks.
+Json MeasureRestart() {
+  constexpr size_t kTasks = 1000;
+  RedisServer redis({"--appendonly", "yes", "--appendfsync", "always"});
+  const std::string place = "redis:" + std::to_string(redis.port());
+  const auto queue = Open(place);
+  const auto workers = StartWorkers(*queue, place, 4);
+  const auto ids = Must(queue->Enqueue(Sleeps(kTasks, 5)));
+  // While Redis is away there is no answer, and nothing finished that is known of.
+  const auto finished = [&] {
+    const auto stats = queue->Stats();
+    return stats.ok() && !stats->empty() ? static_cast<size_t>(stats->front().finished) : 0;
+  };
+  const auto await = [&](size_t count) {
+    while (finished() < count) std::this_thread::sleep_for(Milliseconds(2));
+  };
+  await(kTasks / 10);
+  redis.Kill();
+  redis.Restart();
+  const auto begin = Steady::now();
+  const auto since = [&] { return std::chrono::duration<double>(Steady::now() - begin).count(); };
+  size_t before = 0;
+  while ((before = finished()) == 0) std::this_thread::sleep_for(Milliseconds(2));
+  await(before + 1);
+  const double back = since();
+  await(kTasks);
+  const double all = since();
+  size_t once = 0;
+  for (const TaskId& id : ids) {
+    const auto events = Must(queue->Events(id));
+    once += std::count_if(events.begin(), events.end(),
+                          [](const TaskEvent& event) { return event.what == "finished"; }) == 1;
+  }
+  std::printf(
+      "redis     restarted after %zu of %zu tasks: workers finish the next one %.2f s after it "
+      "answers, all %.2f s after; %zu done, each once\n",
+      before, kTasks, back, all, once);
+  return {{"restarted_after", before}, {"workers_back_seconds", back}, {"done_once", once}};
+}
+
 }  // namespace
 }  // namespace msearch::queue
 
@@ -152,6 +194,10 @@ int main(int argc, char** argv) {
     queue::Work(argv[2], argv[3]);
     return 0;
   }
+  if (argc == 2 && std::string(argv[1]) == "restart") {
+    std::cout << DumpJson(queue::MeasureRestart()) << "\n";
+    return 0;
+  }
   const int64_t length_ms = argc > 1 ? std::atoll(argv[1]) : 500;
   const TemporaryDirectory directory;
   Json rows = queue::Measure("embedded", directory.path() + "/queue.db", length_ms);
@@ -159,6 +205,7 @@ int main(int argc, char** argv) {
     const test::RedisServer redis;
     const Json more = queue::Measure("redis", "redis:" + std::to_string(redis.port()), length_ms);
     rows.insert(rows.end(), more.begin(), more.end());
+    rows.push_back(queue::MeasureRestart());
   } else {
     std::printf("redis: no redis-server on this machine\n");
   }

@@ -195,9 +195,10 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
               if (!wanted.is_boolean()) {
                 return Error{Code::kInvalid, "distributed: true or false is expected"};
               }
+              const Json listed = body.value("dataset_names", Json::array());
               std::vector<std::string> names;
-              for (const Json& name : body.value("dataset_names", Json::array())) {
-                if (!name.is_string()) {
+              for (const Json& name : listed) {
+                if (!listed.is_array() || !name.is_string()) {
                   return Error{Code::kInvalid, "dataset_names: a list of names is expected"};
                 }
                 names.push_back(name.get<std::string>());

@@ -497,6 +497,14 @@ TEST(Features, OfPathsAndUploadsComeFromTheWorkers) {
           .status,
       403);
   EXPECT_EQ(server.Post("/api/compute/feature_extraction").status, 400);
+  for (const Json& wrong : {Json{{"dataset_names", "files"}}, Json{{"dataset_names", {1}}},
+                            Json{{"distributed", "yes"}}, Json{{"names", {"files"}}}}) {
+    EXPECT_EQ(server.Post("/api/build_index", wrong).status, 400) << wrong;
+  }
+  EXPECT_EQ(server.Post("/api/build_index", {{"dataset_names", {"other"}}}).status, 404);
+  const auto alone = server.Post("/api/build_index", {{"distributed", true}}).json;
+  EXPECT_EQ(GetBool(alone, "distributed"), false);
+  EXPECT_THAT(GetString(alone, "not_distributed_because").value_or(""), HasSubstr("redis.host"));
 
   const auto many =
       server.Post("/api/compute/batch_feature_extraction",
