@@ -1,8 +1,13 @@
 // Formats of pictures and documents that are read by code of our own, wholly or for a part.
 
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
 #include "media/document.h"
 #include "media/exif.h"
 #include "media/markup.h"
+#include "media/packet_sizes.h"
 #include "media/pdf.h"
 #include "media/picture.h"
 #include "media/wire.h"
@@ -148,6 +153,44 @@ std::vector<std::string> CodecAnswers() {
   return {ToCbor(prepared.Head())};
 }
 
+// Seven bytes a packet: how its time differs from the one before in hundredths of a second, its
+// size, and whether it is a key frame. What a file says of its packets may be anything.
+void Packets(std::string_view bytes) {
+  media::PacketSizes sizes;
+  double time = 0;
+  std::vector<double> keys;
+  for (; bytes.size() >= 7; bytes.remove_prefix(7)) {
+    int16_t step;
+    uint32_t size;
+    std::memcpy(&step, bytes.data(), sizeof step);
+    std::memcpy(&size, bytes.data() + 2, sizeof size);
+    time += step / 100.0;
+    sizes.Add(time, size, (bytes[6] & 1) != 0);
+    if ((bytes[6] & 1) != 0) keys.push_back(time);
+  }
+  keys.push_back(time + 1);
+  for (size_t i = 1; i < std::min<size_t>(keys.size(), 20); ++i) {
+    if (sizes.SpikesBetween(keys[i - 1], keys[i], 12).times.size() > 12) std::abort();
+    if (sizes.KeysBetween(keys[i - 1], keys[i], 12).size() > 12) std::abort();
+    (void)sizes.NewPictureBetween(keys[i - 1], keys[i]);
+    (void)sizes.LargeBetween(keys[i - 1], keys[i]);
+    (void)sizes.ShowsNewPictures(keys[i - 1], keys[i]);
+    (void)sizes.SpentLittleBetween(keys[i - 1], keys[i]);
+    (void)sizes.HumpBetween(keys[i - 1], keys[i]);
+  }
+}
+std::vector<std::string> PacketLists() {
+  std::string film;
+  for (int i = 0; i < 200; ++i) {
+    const int16_t step = i % 4 == 0 ? 16 : -4;
+    const uint32_t size = i % 100 == 0 ? 40000 : i % 4 == 0 ? 8000 : 900;
+    film.append(reinterpret_cast<const char*>(&step), sizeof step);
+    film.append(reinterpret_cast<const char*>(&size), sizeof size);
+    film += static_cast<char>(i % 100 == 0);
+  }
+  return {film};
+}
+
 }  // namespace
 
 std::vector<Target> MediaTargets() {
@@ -160,7 +203,8 @@ std::vector<Target> MediaTargets() {
           {"pixmap", Pixmap, Pixmaps},
           {"office", Office, OfficeParts},
           {"archive", Archive, Archives},
-          {"codec_answer", CodecAnswer, CodecAnswers}};
+          {"codec_answer", CodecAnswer, CodecAnswers},
+          {"packet_sizes", Packets, PacketLists}};
 }
 
 }  // namespace msearch::fuzz

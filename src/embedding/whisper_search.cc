@@ -6,6 +6,8 @@
 #include <optional>
 #include <random>
 
+#include "embedding/token_scores.h"
+
 // OpenAI's rules: a transcript begins with a moment, moments come in pairs around texts and never
 // go back, and a moment is said when moments together are likelier than any one piece of text. The
 // best token is taken each time; when the outcome is unlikely or runs in a loop, the window is
@@ -58,7 +60,7 @@ class Search {
       ApplyRules(attempt.tokens);
       const size_t best = temperature == 0 ? Best() : Draw(temperature, random);
       const auto token = static_cast<int64_t>(best);
-      attempt.logs.push_back(scores_[best] - LogSum(0, scores_.size()));
+      attempt.logs.push_back(scores_[best] - LogSumOf(scores_));
       if (token == tokens_.end()) break;
       attempt.tokens.push_back(token);
       if (token < tokens_.end()) texts.push_back(token);
@@ -103,30 +105,18 @@ class Search {
       Suppress(first_moment, std::min(least, count));
       Suppress(std::min(std::max(most, least) + 1, count), count);
     }
-    const auto moments = static_cast<size_t>(first_moment);
-    const float best_text = *std::max_element(scores_.begin(), scores_.begin() + first_moment);
-    if (LogSum(moments, scores_.size()) > best_text) Suppress(0, first_moment);
-  }
-
-  // The logarithm of the sum of exp(score).
-  float LogSum(size_t begin, size_t end) const {
-    const float most = *std::max_element(scores_.begin() + static_cast<ptrdiff_t>(begin),
-                                         scores_.begin() + static_cast<ptrdiff_t>(end));
-    if (most == kNever) return kNever;
-    float sum = 0;
-    for (size_t i = begin; i < end; ++i) {
-      // The rest of them adds less than a twentieth, and exp is what a token costs here.
-      if (scores_[i] > most - 14) sum += std::exp(scores_[i] - most);
-    }
-    return most + std::log(sum);
+    const std::span<const float> all = scores_;
+    const auto texts = static_cast<size_t>(first_moment);
+    if (LogSumOf(all.subspan(texts)) > MostOf(all.first(texts))) Suppress(0, first_moment);
   }
 
   size_t Best() const {
-    return static_cast<size_t>(std::max_element(scores_.begin(), scores_.end()) - scores_.begin());
+    return static_cast<size_t>(std::find(scores_.begin(), scores_.end(), MostOf(scores_)) -
+                               scores_.begin());
   }
 
   size_t Draw(float temperature, std::mt19937& random) const {
-    const float most = *std::max_element(scores_.begin(), scores_.end());
+    const float most = MostOf(scores_);
     std::vector<float> weights(scores_.size());
     for (size_t i = 0; i < scores_.size(); ++i) {
       weights[i] = std::exp((scores_[i] - most) / temperature);

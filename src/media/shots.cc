@@ -1,41 +1,52 @@
 // Finding cuts while decoding as little as possible.
 //
 // One pass over the packets decodes the key frames only and compares each with the one before, on a
-// grid of averaged cells. In between lies a stretch of frames that nobody looked at. Encoders put
-// key frames at cuts where they can, so most cuts show in three facts that cost nothing: the two
-// key frames differ, the second came sooner than the encoder's usual distance, and no packet
-// between them stands out as one that holds a new picture would. Then the cut is the key frame.
-// Where key frames differ but that explanation fails, or where a packet between them stands out, or
-// key frames are far apart, the stretch is decoded (without the frames that no other refers to) and
-// the cut is where neighbours differ most: by an absolute amount, and by a multiple of what is
-// usual around there, so that neither noise nor steady motion makes a cut. A dissolve shows as a
-// peak of the differences across a second.
+// grid of averaged cells. In between lies a stretch of frames that nobody looked at; what it holds
+// is told from facts that cost nothing. Where an encoder puts key frames at cuts, the two key frames
+// differ, the second came sooner than the encoder's usual distance, and no packet between them
+// stands out as one with a new picture would (packet_sizes.h). Then the cut is the key frame.
+//
+// A packet that stands out is decoded by itself, right after the key frame before it: what it holds
+// of a new picture is there whatever it refers to, and what it doesn't hold looks like the key
+// frame. So a few frames tell whether it is a cut. Only what stays unexplained, key frames that
+// differ clearly with a second between them that took more bytes than others (a dissolve), is
+// decoded from the key frame on, without the frames that no other refers to, as far as the budget
+// goes. There the cut is where neighbours differ most: by an absolute amount, and by a multiple of
+// what is usual around there, so that neither noise nor steady motion makes a cut. A dissolve shows
+// as a peak of the differences across a second. Key frames that differ for no reason to be seen in
+// the packets are taken for motion.
 
 #include "media/shots.h"
 
 #include <algorithm>
 #include <cmath>
 
+#include "media/packet_sizes.h"
+
 namespace msearch::media {
 namespace {
 
 constexpr double kKeyStep = 0.5;        // of films made of key frames only: look this often
 constexpr double kCloseStretch = 0.25;  // stretches no longer than this need no closer look
-constexpr double kLongStretch = 12;     // longer ones are always decoded
+constexpr double kShortStretch = 2;     // wherever a cut is in it, it is near
+constexpr size_t kSpikesMax = 12;       // of a stretch
+constexpr int kFramesHeld = 16;         // as many as the decoder can
+constexpr double kFlash = 0.4;  // what is gone so soon is no shot
+// Frames that may be decoded to look closer: so many, and a share of the film's.
+constexpr size_t kCloserFrames = 300;
+constexpr size_t kCloserShare = 10;
+constexpr double kBehindHump = 1.5;
 constexpr double kKeysDiffer = 6;       // worth a closer look
 constexpr double kKeysDifferClearly = 14;
+constexpr double kKeysDifferSurely = 40;  // seldom by motion
+constexpr double kClearHump = 1.5;
+constexpr double kDissolveTop = 0.3;  // no packet of a dissolve has so much of a second
+constexpr double kMotionMax = 13;  // more than this between key frames is not all motion
 constexpr double kJump = 7;       // of neighbouring frames, for a cut
 constexpr double kJumpRatio = 4;  // over what is usual there
 constexpr double kDissolve = 12;  // across kDissolveSeconds
 constexpr double kDissolveSeconds = 1;
 constexpr double kDissolveRatio = 3;
-constexpr size_t kPacketsMax = 4'000'000;
-
-struct PacketNote {
-  double time = 0;
-  uint32_t bytes = 0;
-  bool key = false;
-};
 
 struct Key {
   double time = 0;
@@ -102,6 +113,7 @@ class Finder {
       return true;
     };
     double last_key = -1e9;
+    std::optional<double> last_seen;
     while (file_.Read(stream_, packet.get())) {
       const int64_t stamp = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
       if (stamp == AV_NOPTS_VALUE) continue;
@@ -110,10 +122,11 @@ class Finder {
       end_ =
           std::max(end_, time + static_cast<double>(packet->duration) * av_q2d(stream_.time_base));
       ++film_.frames;
-      if (packets_.size() < kPacketsMax) {
-        packets_.push_back({time, static_cast<uint32_t>(packet->size), key});
-      }
-      if (!key || time - last_key < kKeyStep) continue;
+      packets_.Add(time, static_cast<uint32_t>(packet->size), key);
+      if (!key) continue;
+      if (last_seen) longest_ = std::max(longest_, time - *last_seen);
+      last_seen = time;
+      if (time - last_key < kKeyStep) continue;
       if (OutOfTime()) break;
       last_key = time;
       DecodePacket(codec.get(), packet.get(), frame.get(), take);
@@ -121,8 +134,6 @@ class Finder {
     DecodePacket(codec.get(), nullptr, frame.get(), take);
     std::stable_sort(keys_.begin(), keys_.end(),
                      [](const Key& a, const Key& b) { return a.time < b.time; });
-    std::stable_sort(packets_.begin(), packets_.end(),
-                     [](const PacketNote& a, const PacketNote& b) { return a.time < b.time; });
     for (const Key& key : keys_) film_.keys.push_back(key.time);
     return Ok{};
   }
@@ -134,97 +145,138 @@ class Finder {
     if (OutOfTime()) film_.duration = std::max(film_.duration, file_.duration());
   }
 
+  // A stretch that has to be looked at more closely.
+  struct Doubt {
+    const Key* from = nullptr;
+    const Key* to = nullptr;  // none: the film ends
+    double end = 0;           // how far to look
+    double weight = 0;
+    std::optional<Cut> guess;  // when there is no time to look
+    bool must = false;         // whatever the budget
+  };
+
   std::vector<Cut> FindCuts() {
-    std::vector<double> differences;
-    std::vector<double> lengths;
     for (size_t i = 1; i < keys_.size(); ++i) {
-      differences.push_back(Difference(keys_[i - 1].look, keys_[i].look));
-      lengths.push_back(keys_[i].time - keys_[i - 1].time);
+      differences_.push_back(Difference(keys_[i - 1].look, keys_[i].look));
     }
-    const double longest = lengths.empty() ? 0 : *std::max_element(lengths.begin(), lengths.end());
     std::vector<Cut> cuts;
-    for (size_t i = 0; i < differences.size(); ++i) {
-      const Suspicion suspicion = Suspect(i, differences, longest);
-      if (suspicion == Suspicion::kCutAtKey || suspicion == Suspicion::kCutNear) {
-        cuts.push_back({keys_[i + 1].time, differences[i]});
-      } else if (suspicion == Suspicion::kLook && !OutOfTime()) {
-        LookCloser(keys_[i], &keys_[i + 1], &cuts);
+    for (size_t i = 0; i < differences_.size(); ++i) Explain(i, &cuts);
+    // Behind the last key frame nobody looked.
+    ExplainEnd(&cuts);
+    std::stable_sort(doubts_.begin(), doubts_.end(),
+                     [](const Doubt& a, const Doubt& b) { return a.weight > b.weight; });
+    const size_t frames_max = film_.decoded + kCloserFrames + film_.frames / kCloserShare;
+    for (const Doubt& doubt : doubts_) {
+      if ((doubt.must || film_.decoded < frames_max) && !OutOfTime()) {
+        LookCloser(*doubt.from, doubt.to, doubt.end, &cuts);
+      } else if (doubt.guess) {
+        cuts.push_back(*doubt.guess);
       }
     }
-    // Behind the last key frame nobody looked.
-    const Key& last = keys_.back();
-    const bool worth = film_.duration - last.time > kLongStretch ||
-                       LargestBetween(last.time, film_.duration).suspicious;
-    if (worth && !OutOfTime()) LookCloser(last, nullptr, &cuts);
     return cuts;
   }
 
-  enum class Suspicion { kNone, kCutAtKey, kCutNear, kLook };
-
-  Suspicion Suspect(size_t i, const std::vector<double>& differences, double longest) {
-    const double begin = keys_[i].time;
-    const double end = keys_[i + 1].time;
-    // Where all key frames differ much, from motion, one pair has to stand out. Not above the
-    // middle of them: there may be a cut in every second stretch.
-    std::vector<double> around;
-    for (size_t j = i < 6 ? 0 : i - 6; j < std::min(differences.size(), i + 7); ++j) {
-      if (j != i) around.push_back(differences[j]);
+  void Explain(size_t i, std::vector<Cut>* cuts) {
+    const Key& from = keys_[i];
+    const Key& to = keys_[i + 1];
+    const double length = to.time - from.time;
+    const double difference = differences_[i];
+    const double usual = Usual(i);
+    const bool differ = difference > std::max(kKeysDiffer, 2 * usual);
+    const bool clearly = difference > std::max(kKeysDifferClearly, 3 * usual);
+    const PacketSizes::Spikes spikes = packets_.SpikesBetween(from.time, to.time, kSpikesMax);
+    // Away and back to the same picture are two changes.
+    if (!differ && (spikes.times.size() < 2 || !spikes.large)) return;
+    if (differ && length <= kCloseStretch) {
+      if (difference > kJump) cuts->push_back({to.time, difference});
+      return;
     }
-    const double usual = end - begin < 4 ? Quantile(around, 0.3) : 0;
-    const bool differ = differences[i] > std::max(kKeysDiffer, 2 * usual);
-    const Spike spike = LargestBetween(begin, end);
-    if (end - begin > kLongStretch) return Suspicion::kLook;
-    if (!differ) return spike.suspicious ? Suspicion::kLook : Suspicion::kNone;
-    if (end - begin <= kCloseStretch) {
-      return differences[i] > kJump ? Suspicion::kCutNear : Suspicion::kNone;
+    const bool early = length < longest_ * 0.97 && !IsUsual(length, i);
+    if (clearly) {
+      const auto keys = packets_.KeysBetween(from.time, to.time, kSpikesMax);
+      if (!keys.empty() && TakeKeys(from, to, keys, cuts)) return;
     }
-    const bool early = end - begin < longest * 0.97 && !IsUsual(end - begin, i);
-    if (early && !spike.suspicious && differences[i] > std::max(kKeysDifferClearly, 3 * usual)) {
-      return Suspicion::kCutAtKey;
+    const bool key_at_cut = early || packets_.SpentLittleBetween(from.time, to.time);
+    if (clearly && key_at_cut && (!spikes.large || !alone_)) {
+      cuts->push_back({to.time, difference});
+      return;
     }
-    return Suspicion::kLook;
+    const bool surely = difference > kKeysDifferSurely;
+    if (clearly && (surely || length <= kShortStretch)) {
+      if (const auto time = packets_.NewPictureBetween(from.time, to.time)) {
+        cuts->push_back({*time, difference});
+        return;
+      }
+    }
+    if (surely && !early && length > kShortStretch) {
+      if (spikes.times.empty() && !packets_.ShowsNewPictures(from.time, to.time)) {
+        doubts_.push_back({&from, &to, to.time, difference, std::nullopt, true});
+        return;
+      }
+      const auto hump = packets_.HumpBetween(from.time, to.time);
+      if (alone_ && hump && hump->ratio > kClearHump && hump->top < kDissolveTop) {
+        cuts->push_back({hump->middle, difference});
+        return;
+      }
+    }
+    if (alone_ && TakeSpots(from, &to, spikes.times, clearly && early, cuts)) return;
+    if (!clearly) return;
+    if (early) {
+      cuts->push_back({to.time, difference});
+    } else if (length <= kShortStretch) {
+      if (difference < 2.5 * Around(i, 3, 0.5)) return;
+      doubts_.push_back({&from, &to, to.time, difference, Cut{to.time, difference}});
+    } else if (!alone_ && surely) {
+      std::optional<Cut> guess;
+      if (const auto large = packets_.LargeBetween(from.time, to.time)) {
+        guess = Cut{*large, difference};
+      }
+      doubts_.push_back({&from, &to, to.time, difference, guess});
+    } else if (const auto hump = packets_.HumpBetween(from.time, to.time)) {
+      doubts_.push_back({&from, &to, std::min(to.time, hump->middle + kBehindHump), difference,
+                         Cut{hump->middle, difference}});
+    }
   }
 
-  // Whether other key frames follow each other at this distance, so that it means nothing.
+  void ExplainEnd(std::vector<Cut>* cuts) {
+    const Key& last = keys_.back();
+    const double end = film_.duration + 1;
+    const PacketSizes::Spikes spikes = packets_.SpikesBetween(last.time, end, kSpikesMax);
+    if (alone_) {
+      TakeSpots(last, nullptr, spikes.times, false, cuts);
+    } else if (spikes.large) {
+      doubts_.push_back({&last, nullptr, end, kKeysDifferClearly, std::nullopt});
+    }
+  }
+
+  // Where all key frames differ much, from motion, one pair has to stand out. Not above the middle
+  // of them: there may be a cut in every second stretch.
+  double Usual(size_t i) const {
+    return keys_[i + 1].time - keys_[i].time < 4 ? std::min(Around(i, 6, 0.3), kMotionMax) : 0;
+  }
+
+  // The value below which this share of the differences around the i-th lies.
+  double Around(size_t i, size_t reach, double share) const {
+    std::vector<double> around;
+    for (size_t j = i < reach ? 0 : i - reach; j < std::min(differences_.size(), i + reach + 1);
+         ++j) {
+      if (j != i) around.push_back(differences_[j]);
+    }
+    return Quantile(std::move(around), share);
+  }
+
+  // Whether other key frames follow each other at this distance, or this one comes the usual longest
+  // time after an earlier one, so that it means nothing.
   bool IsUsual(double length, size_t i) const {
+    const double expected = keys_[i + 1].time - longest_;
+    const auto key = std::lower_bound(keys_.begin(), keys_.end(), expected - 0.02,
+                                      [](const Key& a, double time) { return a.time < time; });
+    if (key != keys_.end() && key->time < expected + 0.02) return true;
     size_t same = 0;
     for (size_t j = 0; j + 1 < keys_.size(); ++j) {
       same += j != i && std::abs(keys_[j + 1].time - keys_[j].time - length) < 0.05 ? 1 : 0;
     }
     return same >= std::max<size_t>(2, keys_.size() * 3 / 20);
-  }
-
-  struct Spike {
-    bool suspicious = false;  // some packet may hold a new picture
-  };
-
-  Spike LargestBetween(double begin, double end) const {
-    const auto first =
-        std::upper_bound(packets_.begin(), packets_.end(), begin + 1e-6,
-                         [](double time, const PacketNote& packet) { return time < packet.time; });
-    const uint32_t key_bytes = first != packets_.begin() ? std::prev(first)->bytes : 0;
-    std::vector<uint32_t> sizes;
-    for (auto packet = first; packet != packets_.end() && packet->time < end - 1e-6; ++packet) {
-      sizes.push_back(packet->bytes);
-    }
-    Spike spike;
-    for (size_t i = 0; i < sizes.size(); ++i) {
-      // A new picture costs more than anything shortly before it, and more than what follows.
-      constexpr size_t kNear = 8;
-      uint32_t before = 0;
-      uint32_t after = 0;
-      for (size_t j = i < kNear ? 0 : i - kNear; j < i; ++j) before = std::max(before, sizes[j]);
-      for (size_t j = i + 1; j < std::min(sizes.size(), i + 1 + kNear); ++j) {
-        after = std::max(after, sizes[j]);
-      }
-      spike.suspicious |= sizes[i] > 128 && sizes[i] > key_bytes / 6 && sizes[i] > before * 1.8 &&
-                          sizes[i] > after * 1.2;
-      // Or what follows is of another sort: a new picture that is simple costs little.
-      constexpr uint32_t kLevel = 6;
-      spike.suspicious |= i >= 3 && i + 3 < sizes.size() && std::max(before, after) > 512 &&
-                          (after > kLevel * before || before > kLevel * after);
-    }
-    return spike;
   }
 
   struct Looked {
@@ -247,11 +299,123 @@ class Finder {
     return false;
   }
 
-  // Decodes from one key frame up to the next (none: to the end). What can't be decoded is left
-  // out, and the difference of the key frames tells that there is a cut between them.
-  void LookCloser(const Key& from, const Key* to, std::vector<Cut>* cuts) {
+  // The frames of these packets, each decoded after the key frame and those before it, without
+  // what lies between.
+  std::vector<Looked> Spot(const Key& from, const std::vector<double>& times) {
+    std::vector<Looked> looks;
+    const av::Packet packet = av::MakePacket();
+    const av::Frame frame = av::MakeFrame();
+    auto made = file_.Decoder(stream_, limits_.pixels_max);
+    if (!made.ok() || !GoTo(from.time, packet.get())) return looks;
+    av::Codec codec = std::move(*made);
+    codec->skip_loop_filter = AVDISCARD_ALL;
+    codec->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;
+    // With frames missing H.264 counts wrongly, and drops what seems to come too late for its place:
+    // unless nothing comes out before the end.
+    if (codec->codec_id == AV_CODEC_ID_H264) codec->has_b_frames = kFramesHeld;
+    auto wanted = [&](double time) {
+      return std::any_of(times.begin(), times.end(),
+                         [&](double spike) { return std::abs(spike - time) < 1e-3; });
+    };
+    auto take = [&](AVFrame* decoded) {
+      ++film_.decoded;
+      const double time = TimeOf(*decoded);
+      if (!wanted(time)) return true;
+      if (const auto look = LookAt(*decoded)) looks.push_back({time, *look});
+      return true;
+    };
+    DecodePacket(codec.get(), packet.get(), frame.get(), take);
+    size_t left = times.size();
+    while (left > 0 && file_.Read(stream_, packet.get())) {
+      const int64_t stamp = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
+      if (stamp == AV_NOPTS_VALUE) continue;
+      const double time = file_.Seconds(stamp, stream_);
+      if (time > times.back() + 2 || OutOfTime()) break;
+      if (!wanted(time)) continue;
+      --left;
+      DecodePacket(codec.get(), packet.get(), frame.get(), take);
+    }
+    DecodePacket(codec.get(), nullptr, frame.get(), take);
+    std::sort(looks.begin(), looks.end(),
+              [](const Looked& a, const Looked& b) { return a.time < b.time; });
+    return looks;
+  }
+
+  // The cut among key frames that weren't looked at yet. False when none stands out.
+  bool TakeKeys(const Key& from, const Key& to, const std::vector<double>& times,
+                std::vector<Cut>* cuts) {
+    if (OutOfTime()) return false;
+    std::vector<Looked> looks = Spot(from, times);
+    if (looks.empty()) return false;
+    looks.push_back({to.time, to.look});
+    const FrameLook* before = &from.look;
+    Cut most;
+    double second = 0;
+    for (const Looked& looked : looks) {
+      const double jump = Difference(*before, looked.look);
+      second = std::max(second, std::min(jump, most.strength));
+      if (jump > most.strength) most = {looked.time, jump};
+      before = &looked.look;
+    }
+    if (most.strength < 2 * second) return false;
+    cuts->push_back(most);
+    return true;
+  }
+
+  // Cuts at those of the packets that begin something new. False when they don't explain the
+  // stretch.
+  bool TakeSpots(const Key& from, const Key* to, const std::vector<double>& times, bool key_at_cut,
+                 std::vector<Cut>* cuts) {
+    if (times.empty() || OutOfTime()) return false;
+    const double jump_min =
+        to == nullptr ? kKeysDifferClearly
+                      : std::max(kJump, Difference(from.look, to->look) / 4);
+    std::vector<Cut> found;
+    std::vector<const FrameLook*> seen{&from.look};
+    double back = -1;  // when the key frame's picture showed again
+    const std::vector<Looked> looks = Spot(from, times);
+    for (const Looked& looked : looks) {
+      const double jump = Difference(*seen.back(), looked.look);
+      if (jump < jump_min) continue;
+      // Or the packet holds little of a picture, and what it builds on is missing: then it looks
+      // like one that was there before.
+      if (std::any_of(seen.begin(), seen.end(), [&](const FrameLook* other) {
+            return Difference(*other, looked.look) < kJump;
+          })) {
+        if (back < 0 && Difference(from.look, looked.look) < kJump) back = looked.time;
+        continue;
+      }
+      found.push_back({looked.time, jump});
+      seen.push_back(&looked.look);
+      back = -1;
+    }
+    if (found.empty()) return to == nullptr;
+    if (to == nullptr) {
+      cuts->insert(cuts->end(), found.begin(), found.end());
+      return true;
+    }
+    const double rest = Difference(*seen.back(), to->look);
+    if (rest > kJump && back >= 0 && Difference(from.look, to->look) < kJump) {
+      if (back - found.back().time < kFlash) {
+        found.pop_back();
+      } else {
+        found.push_back({back, rest});
+      }
+    } else if (rest > kKeysDifferClearly && key_at_cut) {
+      found.push_back({to->time, rest});
+    } else if (rest > std::max(kJump, 0.7 * found.back().strength)) {
+      // The last of them has to lead to what the next key frame shows: a flash doesn't.
+      return false;
+    }
+    cuts->insert(cuts->end(), found.begin(), found.end());
+    return true;
+  }
+
+  // Decodes from one key frame up to `end`, at most to the next key frame. What can't be decoded is
+  // left out, and the difference of the key frames tells that there is a cut between them.
+  void LookCloser(const Key& from, const Key* to, double end, std::vector<Cut>* cuts) {
     std::vector<Looked> looks{{from.time, from.look}};
-    const double end = to != nullptr ? to->time : film_.duration;
+    const double arrived = to != nullptr ? Difference(from.look, to->look) / 5 : 0;
     const av::Packet packet = av::MakePacket();
     const av::Frame frame = av::MakeFrame();
     auto made = file_.Decoder(stream_, limits_.pixels_max);
@@ -267,7 +431,11 @@ class Finder {
         done = time >= end - 1e-3;
         if (done || time <= from.time + 1e-3) return !done;
         const auto look = LookAt(*decoded);
-        if (look) looks.push_back({time, *look});
+        if (!look) return true;
+        looks.push_back({time, *look});
+        if (to == nullptr || Difference(*look, to->look) > arrived) return true;
+        // What the next key frame shows is there; a little more, to see that it stays.
+        end = std::min(end, time + kDissolveSeconds);
         return true;
       };
       size_t packets = 0;
@@ -278,7 +446,7 @@ class Finder {
       } while (!done && file_.Read(stream_, packet.get()));
       if (!done) DecodePacket(codec.get(), nullptr, frame.get(), take);
     }
-    if (to != nullptr) looks.push_back({to->time, to->look});
+    if (to != nullptr && end >= to->time) looks.push_back({to->time, to->look});
     CutsAmong(looks, cuts);
   }
 
@@ -290,15 +458,36 @@ class Finder {
     }
     bool any = false;
     for (size_t i = 0; i < jumps.size(); ++i) {
+      const size_t after = Flash(looks, jumps, i);
+      if (after > i) {
+        i = after;
+        continue;
+      }
       std::vector<double> around;
       for (size_t j = i < 12 ? 0 : i - 12; j < std::min(jumps.size(), i + 13); ++j) {
         if (j != i) around.push_back(jumps[j]);
       }
       if (jumps[i] < kJump || jumps[i] < kJumpRatio * Median(around)) continue;
+      // A step of a dissolve is a small part of what changes around it.
+      size_t begin = i;
+      size_t end = i + 1;
+      while (begin > 0 && looks[begin].time > looks[i].time - kDissolveSeconds / 2) --begin;
+      while (end + 1 < looks.size() && looks[end].time < looks[i].time + kDissolveSeconds / 2) ++end;
+      if (jumps[i] < Difference(looks[begin].look, looks[end].look) / 2) continue;
       cuts->push_back({looks[i + 1].time, jumps[i]});
       any = true;
     }
     if (!any) DissolveAmong(looks, cuts);
+  }
+
+  // The jump back to the picture that this one leaves, where it follows soon; else i.
+  static size_t Flash(const std::vector<Looked>& looks, const std::vector<double>& jumps,
+                      size_t i) {
+    if (jumps[i] < kJump) return i;
+    for (size_t j = i + 1; j < jumps.size() && looks[j + 1].time < looks[i + 1].time + kFlash; ++j) {
+      if (jumps[j] >= kJump && Difference(looks[i].look, looks[j + 1].look) < kJump / 2) return j;
+    }
+    return i;
   }
 
   void DissolveAmong(const std::vector<Looked>& looks, std::vector<Cut>* cuts) const {
@@ -311,10 +500,14 @@ class Finder {
       across.push_back(Difference(looks[from].look, looks[to].look));
       middles.push_back((looks[from].time + looks[to].time) / 2);
     }
-    // A second must be a small part of the stretch, or nothing can stand out.
-    if (across.empty() || looks.back().time - looks.front().time < 4 * kDissolveSeconds) return;
+    if (across.empty()) return;
     const auto peak = std::max_element(across.begin(), across.end());
-    if (*peak < kDissolve || *peak < kDissolveRatio * Median(across)) return;
+    // In a stretch of which a second is a large part nothing can stand out, but motion would have
+    // changed less in it than in all the stretch.
+    const bool stands_out = looks.back().time - looks.front().time < 4 * kDissolveSeconds
+                                ? *peak > 0.75 * Difference(looks.front().look, looks.back().look)
+                                : *peak > kDissolveRatio * Median(across);
+    if (*peak < kDissolve || !stands_out) return;
     // The first and last frame belong to different pictures: a flash comes back.
     if (Difference(looks.front().look, looks.back().look) < kDissolve) return;
     cuts->push_back({middles[static_cast<size_t>(peak - across.begin())], *peak});
@@ -393,12 +586,35 @@ class Finder {
     if (!shot->key) shot->frame = shot->start + std::min(1.0, (shot->end - shot->start) / 3);
   }
 
+  // Whether a packet can be decoded when some before it are missing: where their values steer how
+  // the next ones are read, nothing sensible comes out.
+  static bool DecodesAlone(AVCodecID codec) {
+    switch (codec) {
+      case AV_CODEC_ID_H264:
+      case AV_CODEC_ID_HEVC:
+      case AV_CODEC_ID_MPEG4:
+      case AV_CODEC_ID_MPEG2VIDEO:
+      case AV_CODEC_ID_MPEG1VIDEO:
+      case AV_CODEC_ID_H263:
+      case AV_CODEC_ID_MSMPEG4V3:
+      case AV_CODEC_ID_WMV1:
+      case AV_CODEC_ID_WMV2:
+        return true;
+      default:
+        return false;
+    }
+  }
+
   AvFile& file_;
   const AVStream& stream_;
   const ShotLimits& limits_;
+  const bool alone_ = DecodesAlone(stream_.codecpar->codec_id);
   Film film_;
-  std::vector<PacketNote> packets_;
+  PacketSizes packets_;
+  std::vector<Doubt> doubts_;
   std::vector<Key> keys_;
+  std::vector<double> differences_;  // of each key frame from the next
+  double longest_ = 0;               // distance of two key frames, looked at or not
   double end_ = 0;
 };
 
