@@ -17,6 +17,7 @@
 #include "base/strings.h"
 #include "support/films.h"
 #include "support/pictures.h"
+#include "support/speech.h"
 #include "system/server.h"
 
 namespace msearch::test {
@@ -94,6 +95,16 @@ std::vector<CorpusFile> FilmsAndSounds() {
   add("bassoon", tone, "flac");
   add("clarinet", tone, "mp3");
   add("oboe", tone, "wav");
+  auto say = [&](const std::string& name, const std::string& voice, const std::string& text) {
+    if (!CanSpeak(voice)) return;
+    const TemporaryDirectory folder;
+    SpeakInto(folder.path() + "/said.wav", voice, text);
+    files.push_back({.path = "films/" + name + ".wav",
+                     .bytes = ReadFile(folder.path() + "/said.wav").value_or(""),
+                     .words = name});
+  };
+  say("parable", "espeak:en", "A sower went out to sow, and some seeds fell by the road.");
+  say("proverb", "espeak:cmn", "图书馆里有一只青蛙");
   return files;
 }
 
