@@ -80,10 +80,11 @@ std::vector<float> CropToPlanes(const PictureView& picture, const TextQuad& quad
     for (uint32_t x = 0; x < width; ++x) {
       std::array<float, 3> sum{};
       for (int look = 0; look < looks * looks; ++look) {
+        const int row = look / looks;
         const float u = static_cast<float>(x) +
                         (static_cast<float>(look % looks) + 0.5F) / static_cast<float>(looks);
-        const float v = static_cast<float>(y) +
-                        (static_cast<float>(look / looks) + 0.5F) / static_cast<float>(looks);
+        const float v =
+            static_cast<float>(y) + (static_cast<float>(row) + 0.5F) / static_cast<float>(looks);
         const float px = std::clamp(origin.x + u * right.x + v * down.x - 0.5F, 0.0F, x_max);
         const float py = std::clamp(origin.y + u * right.y + v * down.y - 0.5F, 0.0F, y_max);
         const auto x0 = static_cast<uint32_t>(px), y0 = static_cast<uint32_t>(py);

@@ -211,13 +211,14 @@ void Library::HandleCommits(std::stop_token stop) {
   worker.queues = {std::string(kCommitQueue)};
   worker.batch_max = 64;
   worker.lease_duration = options_.lease_duration;
-  for (auto& [kind, handler] : readings_.Handlers()) {
-    worker.handlers[kind] = [this, handler](std::span<const std::unique_ptr<TaskContext>> tasks) {
-      std::vector<Outcome> outcomes = handler(tasks);
-      Poke();
-      PokeIndex();
-      return outcomes;
-    };
+  for (const auto& reading : readings_.Handlers()) {
+    worker.handlers[reading.first] =
+        [this, handler = reading.second](std::span<const std::unique_ptr<TaskContext>> tasks) {
+          std::vector<Outcome> outcomes = handler(tasks);
+          Poke();
+          PokeIndex();
+          return outcomes;
+        };
   }
   worker.handlers["commit"] = commit;
   worker.handlers["failed"] = failed;

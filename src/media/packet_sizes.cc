@@ -83,9 +83,11 @@ PacketSizes::Spikes PacketSizes::SpikesBetween(double begin, double end, size_t 
                        bytes > below * kAboveBefore && bytes > above * kAboveAfter;
     // Or what follows is of another sort: a new picture that is simple costs little.
     const bool rise = i > 0 && bytes > kLevelBytesMin && bytes > kLevel * before;
-    const uint32_t just_before = i == 0 ? 0 : std::min(notes[i - 1].bytes, notes[i < 2 ? 0 : i - 2].bytes);
-    const bool fall = i + 2 < notes.size() &&
-                      just_before > std::max<double>(kLevelBytesMin / 2, kFall * std::max<double>(bytes, after));
+    const uint32_t just_before =
+        i == 0 ? 0 : std::min(notes[i - 1].bytes, notes[i < 2 ? 0 : i - 2].bytes);
+    const bool fall =
+        i + 2 < notes.size() &&
+        just_before > std::max<double>(kLevelBytesMin / 2, kFall * std::max<double>(bytes, after));
     if (!spike && !rise && !fall) continue;
     const double strength = spike ? bytes / std::max(1.0, below) : kAboveBefore;
     out.large |= spike && bytes > kLarge * key_bytes;

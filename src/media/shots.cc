@@ -2,9 +2,9 @@
 //
 // One pass over the packets decodes the key frames only and compares each with the one before, on a
 // grid of averaged cells. In between lies a stretch of frames that nobody looked at; what it holds
-// is told from facts that cost nothing. Where an encoder puts key frames at cuts, the two key frames
-// differ, the second came sooner than the encoder's usual distance, and no packet between them
-// stands out as one with a new picture would (packet_sizes.h). Then the cut is the key frame.
+// is told from facts that cost nothing. Where an encoder puts key frames at cuts, the two key
+// frames differ, the second came sooner than the encoder's usual distance, and no packet between
+// them stands out as one with a new picture would (packet_sizes.h). Then the cut is the key frame.
 //
 // A packet that stands out is decoded by itself, right after the key frame before it: what it holds
 // of a new picture is there whatever it refers to, and what it doesn't hold looks like the key
@@ -31,20 +31,20 @@ constexpr double kCloseStretch = 0.25;  // stretches no longer than this need no
 constexpr double kShortStretch = 2;     // wherever a cut is in it, it is near
 constexpr size_t kSpikesMax = 12;       // of a stretch
 constexpr int kFramesHeld = 16;         // as many as the decoder can
-constexpr double kFlash = 0.4;  // what is gone so soon is no shot
+constexpr double kFlash = 0.4;          // what is gone so soon is no shot
 // Frames that may be decoded to look closer: so many, and a share of the film's.
 constexpr size_t kCloserFrames = 300;
 constexpr size_t kCloserShare = 10;
 constexpr double kBehindHump = 1.5;
-constexpr double kKeysDiffer = 6;       // worth a closer look
+constexpr double kKeysDiffer = 6;  // worth a closer look
 constexpr double kKeysDifferClearly = 14;
 constexpr double kKeysDifferSurely = 40;  // seldom by motion
 constexpr double kClearHump = 1.5;
 constexpr double kDissolveTop = 0.3;  // no packet of a dissolve has so much of a second
-constexpr double kMotionMax = 13;  // more than this between key frames is not all motion
-constexpr double kJump = 7;       // of neighbouring frames, for a cut
-constexpr double kJumpRatio = 4;  // over what is usual there
-constexpr double kDissolve = 12;  // across kDissolveSeconds
+constexpr double kMotionMax = 13;     // more than this between key frames is not all motion
+constexpr double kJump = 7;           // of neighbouring frames, for a cut
+constexpr double kJumpRatio = 4;      // over what is usual there
+constexpr double kDissolve = 12;      // across kDissolveSeconds
 constexpr double kDissolveSeconds = 1;
 constexpr double kDissolveRatio = 3;
 
@@ -265,8 +265,8 @@ class Finder {
     return Quantile(std::move(around), share);
   }
 
-  // Whether other key frames follow each other at this distance, or this one comes the usual longest
-  // time after an earlier one, so that it means nothing.
+  // Whether other key frames follow each other at this distance, or this one comes the usual
+  // longest time after an earlier one, so that it means nothing.
   bool IsUsual(double length, size_t i) const {
     const double expected = keys_[i + 1].time - longest_;
     const auto key = std::lower_bound(keys_.begin(), keys_.end(), expected - 0.02,
@@ -310,8 +310,8 @@ class Finder {
     av::Codec codec = std::move(*made);
     codec->skip_loop_filter = AVDISCARD_ALL;
     codec->flags |= AV_CODEC_FLAG_OUTPUT_CORRUPT;
-    // With frames missing H.264 counts wrongly, and drops what seems to come too late for its place:
-    // unless nothing comes out before the end.
+    // With frames missing H.264 counts wrongly, and drops what seems to come too late for its
+    // place: unless nothing comes out before the end.
     if (codec->codec_id == AV_CODEC_ID_H264) codec->has_b_frames = kFramesHeld;
     auto wanted = [&](double time) {
       return std::any_of(times.begin(), times.end(),
@@ -368,8 +368,7 @@ class Finder {
                  std::vector<Cut>* cuts) {
     if (times.empty() || OutOfTime()) return false;
     const double jump_min =
-        to == nullptr ? kKeysDifferClearly
-                      : std::max(kJump, Difference(from.look, to->look) / 4);
+        to == nullptr ? kKeysDifferClearly : std::max(kJump, Difference(from.look, to->look) / 4);
     std::vector<Cut> found;
     std::vector<const FrameLook*> seen{&from.look};
     double back = -1;  // when the key frame's picture showed again
@@ -472,7 +471,8 @@ class Finder {
       size_t begin = i;
       size_t end = i + 1;
       while (begin > 0 && looks[begin].time > looks[i].time - kDissolveSeconds / 2) --begin;
-      while (end + 1 < looks.size() && looks[end].time < looks[i].time + kDissolveSeconds / 2) ++end;
+      while (end + 1 < looks.size() && looks[end].time < looks[i].time + kDissolveSeconds / 2)
+        ++end;
       if (jumps[i] < Difference(looks[begin].look, looks[end].look) / 2) continue;
       cuts->push_back({looks[i + 1].time, jumps[i]});
       any = true;
@@ -484,7 +484,8 @@ class Finder {
   static size_t Flash(const std::vector<Looked>& looks, const std::vector<double>& jumps,
                       size_t i) {
     if (jumps[i] < kJump) return i;
-    for (size_t j = i + 1; j < jumps.size() && looks[j + 1].time < looks[i + 1].time + kFlash; ++j) {
+    for (size_t j = i + 1; j < jumps.size() && looks[j + 1].time < looks[i + 1].time + kFlash;
+         ++j) {
       if (jumps[j] >= kJump && Difference(looks[i].look, looks[j + 1].look) < kJump / 2) return j;
     }
     return i;

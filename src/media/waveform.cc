@@ -8,7 +8,8 @@ namespace {
 
 constexpr uint32_t kWidth = 320;
 constexpr uint32_t kHeight = 180;
-constexpr uint32_t kBar = 4;  // pixels from one bar to the next
+constexpr uint32_t kLoudest = kHeight / 2 - 8;  // half of the largest bar
+constexpr uint32_t kBar = 4;                    // pixels from one bar to the next
 constexpr uint8_t kPaper[3] = {244, 246, 248};
 constexpr uint8_t kInk[3] = {72, 118, 170};
 
@@ -36,7 +37,7 @@ Raster Waveform::Picture() const {
     float loudest = 0;
     for (size_t i = from; i < std::min(to, peaks.size()); ++i)
       loudest = std::max(loudest, peaks[i]);
-    const auto half = static_cast<uint32_t>(std::lround(loudest * (kHeight / 2 - 8))) + 1;
+    const auto half = static_cast<uint32_t>(std::lround(loudest * kLoudest)) + 1;
     for (uint32_t y = kHeight / 2 - half; y < kHeight / 2 + half; ++y) {
       for (uint32_t x = bar * kBar; x < bar * kBar + kBar - 1; ++x) {
         std::copy_n(kInk, 3, out.row(y) + size_t{x} * 4);

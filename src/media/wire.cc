@@ -336,8 +336,9 @@ Result<View> ViewFromFrame(Frame frame, const ViewWanted& wanted) {
 
 Result<std::vector<float>> SamplesFromFrame(const Frame& frame, const SamplesWanted& wanted) {
   const double most = wanted.seconds * wanted.rate + 1;
+  const size_t count = frame.parts.empty() ? 0 : frame.parts[0].size() / sizeof(float);
   if (frame.parts.size() != 1 || frame.parts[0].size() % sizeof(float) != 0 ||
-      static_cast<double>(frame.parts[0].size() / sizeof(float)) > most) {
+      static_cast<double>(count) > most) {
     return Misfit("number of samples");
   }
   std::vector<float> samples(frame.parts[0].size() / sizeof(float));
