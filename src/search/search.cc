@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -303,6 +304,13 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
   const size_t depth = std::max<size_t>(100, (query.offset + query.limit) * 3 / 2);
   Answer answer;
   Candidates candidates;
+  // While another process turns the words into probes, and beside the scan.
+  std::future<Result<std::vector<catalog::TextMatch>>> text;
+  if (!query.words.empty()) {
+    text = std::async(std::launch::async, [&catalog, &query, depth] {
+      return catalog.SearchText(query.words, query.filters, depth);
+    });
+  }
   const Allowed allowed = TRY(MakeAllowed(catalog, query.filters));
   if (engine) {
     auto probes = MakeProbes(catalog, *engine, query, &answer.notice);
@@ -322,7 +330,7 @@ Result<Answer> Search(const catalog::Catalog& catalog, const std::optional<Engin
   TRY(SearchSounds(catalog, sounds, query, allowed, depth, &answer.notice, &candidates));
   size_t text_matches = 0;
   if (!query.words.empty()) {
-    const auto matches = TRY(catalog.SearchText(query.words, query.filters, depth));
+    const auto matches = TRY(text.get());
     text_matches = matches.size();
     AddText(matches, &candidates);
   }
