@@ -32,9 +32,31 @@ constexpr double kAlike = 0.6;     // sentences that share so much say the same
 constexpr size_t kSentenceBytesMax = 700;
 constexpr size_t kTextBytesMax = 64 << 10;
 
+// "2027-08-02": the name of its month, as a question has it.
+void AddMonths(std::string_view text, std::set<std::string>* terms) {
+  static constexpr std::string_view kPattern = "0000-00-00";
+  static constexpr std::string_view kMonths[] = {"january",   "february", "march",    "april",
+                                                 "may",       "june",     "july",     "august",
+                                                 "september", "october",  "november", "december"};
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (size_t at = 0; at + kPattern.size() <= text.size(); ++at) {
+    const std::string_view date = text.substr(at, kPattern.size());
+    const bool matches =
+        std::equal(date.begin(), date.end(), kPattern.begin(),
+                   [&](char c, char like) { return like == '0' ? is_digit(c) : c == like; });
+    if (!matches) continue;
+    const size_t month = static_cast<size_t>(date[5] - '0') * 10 + (date[6] - '0');
+    if (month < 1 || month > std::size(kMonths)) continue;
+    for (catalog::Term& term : catalog::Terms(kMonths[month - 1])) {
+      terms->insert(std::move(term.text));
+    }
+  }
+}
+
 std::set<std::string> TermsOf(std::string_view text) {
   std::set<std::string> terms;
   for (catalog::Term& term : catalog::Terms(text)) terms.insert(std::move(term.text));
+  AddMonths(text, &terms);
   // Of Chinese, single characters, too: a question's word may be one.
   for (const WordSpan& word : SplitWords(text)) {
     if (!word.cjk) continue;
@@ -262,19 +284,25 @@ class Extractor {
     std::vector<Sentence> own;
     std::set<std::string> all;
     const bool table = IsTable(passage.path);
+    bool kind_named = false;
     for (Line& line : table ? RowsOf(passage.text) : SentencesOf(passage.text)) {
       Sentence sentence{index, std::move(line.text), {}, 0, 0};
       sentence.terms = TermsOf(sentence.text);
       all.insert(sentence.terms.begin(), sentence.terms.end());
       // A heading says what the sentences below it are about, as a file's name does.
       if (line.heading) names.insert(sentence.terms.begin(), sentence.terms.end());
+      // A column's name tells what kind of thing its cells are: "visible from".
+      if (table && line.heading && question_.wants != Wants::kPerson) {
+        kind_named = HasKind(question_.wants, sentence.text, sentence.terms);
+      }
       if (!line.heading) own.push_back(std::move(sentence));
     }
     for (size_t i = 0; i < own.size(); ++i) {
       const std::set<std::string>* before = i > 0 && !table ? &own[i - 1].terms : nullptr;
       const std::set<std::string>* after =
           i + 1 < own.size() && !table ? &own[i + 1].terms : nullptr;
-      const bool wanted = HasWanted(own[i].text, own[i].terms, question_);
+      const bool wanted = kind_named || HasWanted(own[i].text, own[i].terms, question_);
+      const bool hours = HasHours(own[i].text);
       double total = 0;
       double has = 0;
       double alone = 0;
@@ -284,7 +312,8 @@ class Extractor {
         const QueryTerm& term = question_.terms[t];
         const double weight = weights_[t];
         total += weight;
-        const double here = term.kind && wanted ? 1 : Credit(own[i].terms, term);
+        const bool said = (term.kind && wanted) || (term.hours && hours);
+        const double here = said ? 1 : Credit(own[i].terms, term);
         double near = 0;
         if (before != nullptr) near = std::max(near, kNear * Credit(*before, term));
         if (after != nullptr) near = std::max(near, kNear * Credit(*after, term));

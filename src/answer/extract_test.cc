@@ -214,5 +214,22 @@ TEST(AnswerTest, BoxGoesAroundTheLinesThatAreQuoted) {
   EXPECT_THAT(Cite(Passage(), "x").box, IsEmpty());
 }
 
+TEST(ExtractTest, HoursSayWhenSomethingCloses) {
+  const Question question = Read("When does the bakery close on weekdays?");
+  const Answer answer = Extract(
+      question, Of(question, {Text("sign.png", "Corner bakery\nMonday to Friday: 6 am to 5 pm")}));
+  EXPECT_TRUE(answer.found);
+}
+
+TEST(ExtractTest, TableSaysByItsColumnsAndDatesWhatASentenceSaysInWords) {
+  const Question question = Read("Where was the meteor of March 2019 seen?");
+  const Answer answer = Extract(
+      question, Of(question, {Text("sky/meteors.csv",
+                                   "date,size,seen from\n2019-03-02,small,Norway\n2020-04-01,big,"
+                                   "Chile\n")}));
+  ASSERT_TRUE(answer.found);
+  EXPECT_EQ(answer.claims[0].text, "2019-03-02,small,Norway");
+}
+
 }  // namespace
 }  // namespace msearch::answer

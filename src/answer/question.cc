@@ -75,6 +75,15 @@ const std::vector<std::string>& ChineseAskingWords() {
   return kWords;
 }
 
+std::vector<std::string> StemsOf(const std::vector<std::string>& words) {
+  std::vector<std::string> stems;
+  for (const std::string& word : words) {
+    const auto terms = catalog::Terms(word);
+    if (!terms.empty()) stems.push_back(terms[0].text);
+  }
+  return stems;
+}
+
 // One line for each verb: its forms, stemmed as the catalog stems them where they're regular.
 const std::map<std::string, std::vector<std::string>>& Irregular() {
   static const auto kForms = [] {
@@ -149,12 +158,14 @@ const std::map<std::string, std::vector<std::string>>& Irregular() {
                                                           {"write", "wrote", "written"}};
     std::map<std::string, std::vector<std::string>> forms;
     for (const auto& verb : kVerbs) {
-      std::vector<std::string> stems;
-      for (const std::string& form : verb) {
-        const auto terms = catalog::Terms(form);
-        if (!terms.empty()) stems.push_back(terms[0].text);
-      }
+      const std::vector<std::string> stems = StemsOf(verb);
       for (const std::string& stem : stems) forms[stem] = stems;
+    }
+    // The days of a week; a day isn't all of them.
+    for (const auto& days :
+         {StemsOf({"weekday", "monday", "tuesday", "wednesday", "thursday", "friday"}),
+          StemsOf({"weekend", "saturday", "sunday"})}) {
+      forms[days.front()] = days;
     }
     return forms;
   }();
@@ -287,6 +298,7 @@ struct Reader {
       if (question.terms.size() > before && NamesKind(question.wants, word)) {
         question.terms.back().kind = true;
       }
+      if (question.terms.size() > before) question.terms.back().hours = NamesHours(word);
       if (!question.words.empty()) question.words += ' ';
       question.words += text.substr(term.begin, term.end - term.begin);
     }
@@ -332,6 +344,7 @@ struct Reader {
         Add(term, text_run, word.begin + term.begin);
         if (!question.terms.empty() && question.terms.back().forms.front() == term.text) {
           question.terms.back().kind = NamesKind(question.wants, term.text);
+          question.terms.back().hours = NamesHours(term.text);
         }
         // A single character is in many words that have nothing to do with it.
         if (alone && !question.terms.empty()) question.terms.back().weight = 0.6;

@@ -23,6 +23,8 @@ struct QueryTerm {
   bool asked = false;
   // Says only what kind of thing is asked for: what has such a thing needn't have the word.
   bool kind = false;
+  // Says that something opens or closes: what has hours, from one time to another, says so, too.
+  bool hours = false;
   // Chinese: characters that follow each other without a space; pairs of one run overlap. 0: none.
   int run = 0;
 };

@@ -119,5 +119,12 @@ TEST(QuestionTest, EmptyOversizedAndBrokenQuestionsAreRefused) {
   EXPECT_LE(Read(many).terms.size(), 24u);
 }
 
+TEST(QuestionTest, WeekdayIsAnyOfFiveDays) {
+  const Question question = Read("When does the shop close on weekdays?");
+  const QueryTerm& days = question.terms.back();
+  EXPECT_THAT(days.phrases, Contains("friday"));
+  EXPECT_THAT(Read("When is it shut on Friday?").terms.back().phrases, Not(Contains("monday")));
+}
+
 }  // namespace
 }  // namespace msearch::answer
