@@ -82,6 +82,15 @@ bool HasAny(const std::set<std::string>& terms, const QueryTerm& wanted) {
                      [&](const std::string& form) { return terms.contains(form); });
 }
 
+// Whether labels, which are English, have a Chinese word.
+bool IsNamed(const std::set<std::string>& labels, const QueryTerm& wanted) {
+  return std::any_of(wanted.english.begin(), wanted.english.end(), [&](const auto& stems) {
+    return !stems.empty() && std::all_of(stems.begin(), stems.end(), [&](const std::string& stem) {
+      return labels.contains(stem);
+    });
+  });
+}
+
 double WeightOf(const Evidence& evidence, size_t term) {
   const double rarity = term < evidence.rarity.size() ? evidence.rarity[term] : 1;
   return std::clamp(rarity, 0.3, kRarityMax);
@@ -149,8 +158,14 @@ bool IsKin(std::string_view a, std::string_view b) {
   return a.size() >= kShortest && b.size() <= a.size() + kLonger && b.starts_with(a);
 }
 
+constexpr double kSynonym = 0.75;  // another Chinese word for it
+
 double Credit(const std::set<std::string>& terms, const QueryTerm& wanted) {
   if (HasAny(terms, wanted)) return 1;
+  if (std::any_of(wanted.synonyms.begin(), wanted.synonyms.end(),
+                  [&](const std::string& other) { return terms.contains(other); })) {
+    return kSynonym;
+  }
   if (wanted.run != 0) {
     const auto characters = SplitCharacters(wanted.forms.front());
     const bool apart = characters.size() == 2 &&
@@ -355,11 +370,11 @@ class Extractor {
     double total = 0;
     double has = 0;
     for (size_t t = 0; t < question_.terms.size(); ++t) {
-      const double weight = WeightOf(evidence_, t);
+      const double weight = question_.terms[t].seam ? 0 : WeightOf(evidence_, t);
       total += weight;
       if (HasAny(names, question_.terms[t])) {
         has += weight;
-      } else if (HasAny(labels, question_.terms[t])) {
+      } else if (HasAny(labels, question_.terms[t]) || IsNamed(labels, question_.terms[t])) {
         has += weight * 0.9;
       }
     }
@@ -392,7 +407,7 @@ class Extractor {
       if (there[t] || run == 0 || question_.terms[t].asked) continue;
       const bool left = t > 0 && question_.terms[t - 1].run == run && there[t - 1];
       const bool right = t + 1 < there.size() && question_.terms[t + 1].run == run && there[t + 1];
-      if (left || right) weights_[t] *= kSeam;
+      if (left || right || question_.terms[t].seam) weights_[t] *= kSeam;
     }
   }
 

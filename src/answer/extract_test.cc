@@ -231,5 +231,21 @@ TEST(ExtractTest, TableSaysByItsColumnsAndDatesWhatASentenceSaysInWords) {
   EXPECT_EQ(answer.claims[0].text, "2019-03-02,small,Norway");
 }
 
+TEST(ExtractTest, AnotherChineseWordForItAndEnglishLabelsCount) {
+  const auto dictionary =
+      embedding::ChineseDictionary::Parse(
+          "孔雀\tpeafowl; peacock\n打破\tbreak\n摔坏\tbreak; smash\n花瓶\tvase\n")
+          .value();
+  Question question = Read("花瓶是谁摔坏的？");
+  const Evidence evidence = Of(question, {Text("信.txt", "那只花瓶被小猫打破了。")});
+  const double before = Extract(question, evidence).confidence;
+  AddMeanings(dictionary, &question);
+  EXPECT_GT(Extract(question, evidence).confidence, before);
+  Question pictures = Read("哪张图片里有孔雀？");
+  AddMeanings(dictionary, &pictures);
+  EXPECT_TRUE(Extract(pictures, Of(pictures, {Picture("1.png", "peacock", 0.9)})).found);
+  EXPECT_FALSE(Extract(pictures, Of(pictures, {Picture("1.png", "frog", 0.9)})).found);
+}
+
 }  // namespace
 }  // namespace msearch::answer

@@ -364,6 +364,41 @@ std::vector<std::string> FormsOf(const std::string& term) {
   return found == Irregular().end() ? std::vector<std::string>{term} : found->second;
 }
 
+void AddMeanings(const embedding::ChineseDictionary& dictionary, Question* question) {
+  constexpr size_t kSynonymsMax = 64;
+  const std::vector<std::string> words = dictionary.Words(question->words);
+  const auto synonyms = dictionary.Synonyms(words, kSynonymsMax);
+  const auto for_each_term = [&](std::string_view text, const auto& change) {
+    for (QueryTerm& term : question->terms) {
+      if (term.run != 0 && term.forms.front() == text) change(term);
+    }
+  };
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::vector<std::string_view> characters = SplitCharacters(words[i]);
+    const auto add = [&](QueryTerm& term) {
+      term.seam = false;
+      term.synonyms = synonyms[i];
+      term.english.clear();
+      for (const std::string_view gloss : dictionary.Glosses(words[i])) {
+        auto& stems = term.english.emplace_back();
+        for (const catalog::Term& stem : catalog::Terms(gloss)) stems.push_back(stem.text);
+      }
+    };
+    // Where this word and the one before it meet; two words of one character may be an unknown one.
+    if (i > 0) {
+      const std::vector<std::string_view> before = SplitCharacters(words[i - 1]);
+      if (before.size() > 1 || characters.size() > 1) {
+        for_each_term(std::string(before.back()) + std::string(characters.front()),
+                      [](QueryTerm& term) { term.seam = term.english.empty(); });
+      }
+    }
+    if (characters.size() == 1) for_each_term(words[i], add);
+    for (size_t at = 0; at + 1 < characters.size(); ++at) {
+      for_each_term(std::string(characters[at]) + std::string(characters[at + 1]), add);
+    }
+  }
+}
+
 Result<Question> ReadQuestion(std::string_view text) {
   text = Trim(text);
   if (text.empty()) return Error{Code::kInvalid, "question: is empty"};
