@@ -323,6 +323,7 @@ class Extractor {
       double alone = 0;
       bool asked = true;     // what is asked is spoken of
       size_t spoken_of = 0;  // of the question's terms
+      size_t words = 0;      // terms without seams
       for (size_t t = 0; t < question_.terms.size(); ++t) {
         const QueryTerm& term = question_.terms[t];
         const double weight = weights_[t];
@@ -335,6 +336,7 @@ class Extractor {
         near = std::max(near, kName * Credit(names, term));
         near = std::max(near, kPassage * Credit(all, term));
         has += weight * std::max(here, near);
+        words += term.seam && std::max(here, near) <= 0 ? 0 : 1;
         if (std::max(here, near) > 0) {
           ++spoken_of;
         } else if (term.asked) {
@@ -350,7 +352,7 @@ class Extractor {
       score *= wanted ? (question_.wants == Wants::kAnything ? 1 : kHasKind) : kMissingKind;
       if (question_.wants_pictures && passage.type != "image") score *= 0.8;
       if (!asked) score *= kUnasked;
-      if (spoken_of * 5 < question_.terms.size() * 3) score *= kHalf;
+      if (spoken_of * 5 < words * 3) score *= kHalf;
       if (asked) score += kMeaning * passage.meaning;
       own[i].score = std::min(score, 1.0);
       own[i].order = i;

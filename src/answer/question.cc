@@ -390,6 +390,11 @@ void AddMeanings(const embedding::ChineseDictionary& dictionary, Question* quest
       if (before.size() > 1 || characters.size() > 1) {
         for_each_term(std::string(before.back()) + std::string(characters.front()),
                       [](QueryTerm& term) { term.seam = term.english.empty(); });
+      } else {
+        // No term has the second alone.
+        for_each_term(words[i - 1] + words[i], [&](QueryTerm& term) {
+          if (term.english.empty()) term.synonyms = synonyms[i];
+        });
       }
     }
     if (characters.size() == 1) for_each_term(words[i], add);
