@@ -2,7 +2,7 @@
 //
 // The library has all that the file has, whatever the set, so that every set's documents are in the
 // way of the others': texts as they are; pictures from the Tux Paint stamps; signs, texts drawn by
-// pango-view; speech by espeak-ng ("en", "cmn") or flite ("flite:slt"). All readers of speech and
+// pango-view; speech by flite ("flite:slt") or espeak-ng ("cmn"). All readers of speech and
 // of text in pictures that are installed have read it before the first question; what can't be read
 // here is left out with its questions, and the output says so.
 #include <algorithm>

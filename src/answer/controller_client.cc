@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <set>
 
 #include "base/strings.h"
 #include "queue/task.h"
@@ -55,6 +56,25 @@ net::HttpRequest JsonRequest(const Json& body) {
   request.headers.push_back("Content-Type: application/json");
   request.body = DumpJson(body);
   return request;
+}
+
+// Other words for the question's: the terms' first ones, then their second ones, and so on, as far
+// as there is room. They find passages, and don't count for how rare a term is.
+void AddOtherWords(const Question& question, size_t phrases_max, Json* phrases) {
+  constexpr size_t kOfEach = 6;
+  std::vector<std::vector<std::string>> others;
+  for (const QueryTerm& term : question.terms) {
+    auto& words = others.emplace_back();
+    for (const auto& stems : term.english) words.push_back(Join(stems, " "));
+    words.insert(words.end(), term.synonyms.begin(), term.synonyms.end());
+  }
+  std::set<std::string> said;
+  for (size_t nth = 0; nth < kOfEach; ++nth) {
+    for (const auto& words : others) {
+      if (nth >= words.size() || phrases->size() >= phrases_max) continue;
+      if (!words[nth].empty() && said.insert(words[nth]).second) phrases->push_back(words[nth]);
+    }
+  }
 }
 
 }  // namespace
@@ -115,6 +135,7 @@ Result<Evidence> ControllerClient::FindPassages(const Question& question, const 
       term_of.push_back(i);
     }
   }
+  AddOtherWords(question, kPhrasesMax, &body["phrases"]);
   const Json json = TRY(SendForJson(JsonRequest(body), "/api/passages", std::move(stop)));
   Evidence evidence;
   for (const Json& hit : json.value("passages", Json::array())) {

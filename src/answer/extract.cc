@@ -32,9 +32,31 @@ constexpr double kAlike = 0.6;     // sentences that share so much say the same
 constexpr size_t kSentenceBytesMax = 700;
 constexpr size_t kTextBytesMax = 64 << 10;
 
+// "2027-08-02": the name of its month, as a question has it.
+void AddMonths(std::string_view text, std::set<std::string>* terms) {
+  static constexpr std::string_view kPattern = "0000-00-00";
+  static constexpr std::string_view kMonths[] = {"january",   "february", "march",    "april",
+                                                 "may",       "june",     "july",     "august",
+                                                 "september", "october",  "november", "december"};
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (size_t at = 0; at + kPattern.size() <= text.size(); ++at) {
+    const std::string_view date = text.substr(at, kPattern.size());
+    const bool matches =
+        std::equal(date.begin(), date.end(), kPattern.begin(),
+                   [&](char c, char like) { return like == '0' ? is_digit(c) : c == like; });
+    if (!matches) continue;
+    const size_t month = static_cast<size_t>(date[5] - '0') * 10 + (date[6] - '0');
+    if (month < 1 || month > std::size(kMonths)) continue;
+    for (catalog::Term& term : catalog::Terms(kMonths[month - 1])) {
+      terms->insert(std::move(term.text));
+    }
+  }
+}
+
 std::set<std::string> TermsOf(std::string_view text) {
   std::set<std::string> terms;
   for (catalog::Term& term : catalog::Terms(text)) terms.insert(std::move(term.text));
+  AddMonths(text, &terms);
   // Of Chinese, single characters, too: a question's word may be one.
   for (const WordSpan& word : SplitWords(text)) {
     if (!word.cjk) continue;
@@ -58,6 +80,15 @@ std::set<std::string> NameTerms(const Passage& passage) {
 bool HasAny(const std::set<std::string>& terms, const QueryTerm& wanted) {
   return std::any_of(wanted.forms.begin(), wanted.forms.end(),
                      [&](const std::string& form) { return terms.contains(form); });
+}
+
+// Whether labels, which are English, have a Chinese word.
+bool IsNamed(const std::set<std::string>& labels, const QueryTerm& wanted) {
+  return std::any_of(wanted.english.begin(), wanted.english.end(), [&](const auto& stems) {
+    return !stems.empty() && std::all_of(stems.begin(), stems.end(), [&](const std::string& stem) {
+      return labels.contains(stem);
+    });
+  });
 }
 
 double WeightOf(const Evidence& evidence, size_t term) {
@@ -127,8 +158,14 @@ bool IsKin(std::string_view a, std::string_view b) {
   return a.size() >= kShortest && b.size() <= a.size() + kLonger && b.starts_with(a);
 }
 
+constexpr double kSynonym = 0.75;  // another Chinese word for it
+
 double Credit(const std::set<std::string>& terms, const QueryTerm& wanted) {
   if (HasAny(terms, wanted)) return 1;
+  if (std::any_of(wanted.synonyms.begin(), wanted.synonyms.end(),
+                  [&](const std::string& other) { return terms.contains(other); })) {
+    return kSynonym;
+  }
   if (wanted.run != 0) {
     const auto characters = SplitCharacters(wanted.forms.front());
     const bool apart = characters.size() == 2 &&
@@ -262,35 +299,44 @@ class Extractor {
     std::vector<Sentence> own;
     std::set<std::string> all;
     const bool table = IsTable(passage.path);
+    bool kind_named = false;
     for (Line& line : table ? RowsOf(passage.text) : SentencesOf(passage.text)) {
       Sentence sentence{index, std::move(line.text), {}, 0, 0};
       sentence.terms = TermsOf(sentence.text);
       all.insert(sentence.terms.begin(), sentence.terms.end());
       // A heading says what the sentences below it are about, as a file's name does.
       if (line.heading) names.insert(sentence.terms.begin(), sentence.terms.end());
+      // A column's name tells what kind of thing its cells are: "visible from".
+      if (table && line.heading && question_.wants != Wants::kPerson) {
+        kind_named = HasKind(question_.wants, sentence.text, sentence.terms);
+      }
       if (!line.heading) own.push_back(std::move(sentence));
     }
     for (size_t i = 0; i < own.size(); ++i) {
       const std::set<std::string>* before = i > 0 && !table ? &own[i - 1].terms : nullptr;
       const std::set<std::string>* after =
           i + 1 < own.size() && !table ? &own[i + 1].terms : nullptr;
-      const bool wanted = HasWanted(own[i].text, own[i].terms, question_);
+      const bool wanted = kind_named || HasWanted(own[i].text, own[i].terms, question_);
+      const bool hours = HasHours(own[i].text);
       double total = 0;
       double has = 0;
       double alone = 0;
       bool asked = true;     // what is asked is spoken of
       size_t spoken_of = 0;  // of the question's terms
+      size_t words = 0;      // terms without seams
       for (size_t t = 0; t < question_.terms.size(); ++t) {
         const QueryTerm& term = question_.terms[t];
         const double weight = weights_[t];
         total += weight;
-        const double here = term.kind && wanted ? 1 : Credit(own[i].terms, term);
+        const bool said = (term.kind && wanted) || (term.hours && hours);
+        const double here = said ? 1 : Credit(own[i].terms, term);
         double near = 0;
         if (before != nullptr) near = std::max(near, kNear * Credit(*before, term));
         if (after != nullptr) near = std::max(near, kNear * Credit(*after, term));
         near = std::max(near, kName * Credit(names, term));
         near = std::max(near, kPassage * Credit(all, term));
         has += weight * std::max(here, near);
+        words += term.seam && std::max(here, near) <= 0 ? 0 : 1;
         if (std::max(here, near) > 0) {
           ++spoken_of;
         } else if (term.asked) {
@@ -306,7 +352,7 @@ class Extractor {
       score *= wanted ? (question_.wants == Wants::kAnything ? 1 : kHasKind) : kMissingKind;
       if (question_.wants_pictures && passage.type != "image") score *= 0.8;
       if (!asked) score *= kUnasked;
-      if (spoken_of * 5 < question_.terms.size() * 3) score *= kHalf;
+      if (spoken_of * 5 < words * 3) score *= kHalf;
       if (asked) score += kMeaning * passage.meaning;
       own[i].score = std::min(score, 1.0);
       own[i].order = i;
@@ -326,11 +372,11 @@ class Extractor {
     double total = 0;
     double has = 0;
     for (size_t t = 0; t < question_.terms.size(); ++t) {
-      const double weight = WeightOf(evidence_, t);
+      const double weight = question_.terms[t].seam ? 0 : WeightOf(evidence_, t);
       total += weight;
       if (HasAny(names, question_.terms[t])) {
         has += weight;
-      } else if (HasAny(labels, question_.terms[t])) {
+      } else if (HasAny(labels, question_.terms[t]) || IsNamed(labels, question_.terms[t])) {
         has += weight * 0.9;
       }
     }
@@ -363,7 +409,7 @@ class Extractor {
       if (there[t] || run == 0 || question_.terms[t].asked) continue;
       const bool left = t > 0 && question_.terms[t - 1].run == run && there[t - 1];
       const bool right = t + 1 < there.size() && question_.terms[t + 1].run == run && there[t + 1];
-      if (left || right) weights_[t] *= kSeam;
+      if (left || right || question_.terms[t].seam) weights_[t] *= kSeam;
     }
   }
 

@@ -214,5 +214,38 @@ TEST(AnswerTest, BoxGoesAroundTheLinesThatAreQuoted) {
   EXPECT_THAT(Cite(Passage(), "x").box, IsEmpty());
 }
 
+TEST(ExtractTest, HoursSayWhenSomethingCloses) {
+  const Question question = Read("When does the bakery close on weekdays?");
+  const Answer answer = Extract(
+      question, Of(question, {Text("sign.png", "Corner bakery\nMonday to Friday: 6 am to 5 pm")}));
+  EXPECT_TRUE(answer.found);
+}
+
+TEST(ExtractTest, TableSaysByItsColumnsAndDatesWhatASentenceSaysInWords) {
+  const Question question = Read("Where was the meteor of March 2019 seen?");
+  const Answer answer = Extract(
+      question, Of(question, {Text("sky/meteors.csv",
+                                   "date,size,seen from\n2019-03-02,small,Norway\n2020-04-01,big,"
+                                   "Chile\n")}));
+  ASSERT_TRUE(answer.found);
+  EXPECT_EQ(answer.claims[0].text, "2019-03-02,small,Norway");
+}
+
+TEST(ExtractTest, AnotherChineseWordForItAndEnglishLabelsCount) {
+  const auto dictionary =
+      embedding::ChineseDictionary::Parse(
+          "孔雀\tpeafowl; peacock\n打破\tbreak\n摔坏\tbreak; smash\n花瓶\tvase\n")
+          .value();
+  Question question = Read("花瓶是谁摔坏的？");
+  const Evidence evidence = Of(question, {Text("信.txt", "那只花瓶被小猫打破了。")});
+  const double before = Extract(question, evidence).confidence;
+  AddMeanings(dictionary, &question);
+  EXPECT_GT(Extract(question, evidence).confidence, before);
+  Question pictures = Read("哪张图片里有孔雀？");
+  AddMeanings(dictionary, &pictures);
+  EXPECT_TRUE(Extract(pictures, Of(pictures, {Picture("1.png", "peacock", 0.9)})).found);
+  EXPECT_FALSE(Extract(pictures, Of(pictures, {Picture("1.png", "frog", 0.9)})).found);
+}
+
 }  // namespace
 }  // namespace msearch::answer

@@ -109,6 +109,7 @@ Result<Answer> AnswerQuestion(const AnswerParts& parts, const Request& request,
                               std::stop_token stop) {
   Question question = TRY(ReadQuestion(request.question));
   if (analysis.is_object()) AddAnalysis(analysis, &question);
+  if (parts.explain && question.chinese) parts.explain(&question);
   progress(0.1, "retrieving", "");
   Evidence evidence = TRY(parts.retrieve(question, request.filters, parts.passages_max, stop));
   if (!request.context.empty()) {

@@ -16,6 +16,8 @@ namespace msearch::answer {
 struct AnswerParts {
   std::shared_ptr<queue::TaskQueue> queue;  // where the results of a flow's parts are
   Retriever retrieve;
+  // Adds what a dictionary knows to a Chinese question; null: nothing does.
+  std::function<void(Question*)> explain;
   std::shared_ptr<LanguageModel> model;  // null or not configured: extractive only
   ExtractOptions extract;
   size_t passages_max = 24;  // looked at

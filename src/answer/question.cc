@@ -75,6 +75,15 @@ const std::vector<std::string>& ChineseAskingWords() {
   return kWords;
 }
 
+std::vector<std::string> StemsOf(const std::vector<std::string>& words) {
+  std::vector<std::string> stems;
+  for (const std::string& word : words) {
+    const auto terms = catalog::Terms(word);
+    if (!terms.empty()) stems.push_back(terms[0].text);
+  }
+  return stems;
+}
+
 // One line for each verb: its forms, stemmed as the catalog stems them where they're regular.
 const std::map<std::string, std::vector<std::string>>& Irregular() {
   static const auto kForms = [] {
@@ -149,12 +158,14 @@ const std::map<std::string, std::vector<std::string>>& Irregular() {
                                                           {"write", "wrote", "written"}};
     std::map<std::string, std::vector<std::string>> forms;
     for (const auto& verb : kVerbs) {
-      std::vector<std::string> stems;
-      for (const std::string& form : verb) {
-        const auto terms = catalog::Terms(form);
-        if (!terms.empty()) stems.push_back(terms[0].text);
-      }
+      const std::vector<std::string> stems = StemsOf(verb);
       for (const std::string& stem : stems) forms[stem] = stems;
+    }
+    // The days of a week; a day isn't all of them.
+    for (const auto& days :
+         {StemsOf({"weekday", "monday", "tuesday", "wednesday", "thursday", "friday"}),
+          StemsOf({"weekend", "saturday", "sunday"})}) {
+      forms[days.front()] = days;
     }
     return forms;
   }();
@@ -287,6 +298,7 @@ struct Reader {
       if (question.terms.size() > before && NamesKind(question.wants, word)) {
         question.terms.back().kind = true;
       }
+      if (question.terms.size() > before) question.terms.back().hours = NamesHours(word);
       if (!question.words.empty()) question.words += ' ';
       question.words += text.substr(term.begin, term.end - term.begin);
     }
@@ -332,6 +344,7 @@ struct Reader {
         Add(term, text_run, word.begin + term.begin);
         if (!question.terms.empty() && question.terms.back().forms.front() == term.text) {
           question.terms.back().kind = NamesKind(question.wants, term.text);
+          question.terms.back().hours = NamesHours(term.text);
         }
         // A single character is in many words that have nothing to do with it.
         if (alone && !question.terms.empty()) question.terms.back().weight = 0.6;
@@ -349,6 +362,46 @@ struct Reader {
 std::vector<std::string> FormsOf(const std::string& term) {
   const auto found = Irregular().find(term);
   return found == Irregular().end() ? std::vector<std::string>{term} : found->second;
+}
+
+void AddMeanings(const embedding::ChineseDictionary& dictionary, Question* question) {
+  constexpr size_t kSynonymsMax = 64;
+  const std::vector<std::string> words = dictionary.Words(question->words);
+  const auto synonyms = dictionary.Synonyms(words, kSynonymsMax);
+  const auto for_each_term = [&](std::string_view text, const auto& change) {
+    for (QueryTerm& term : question->terms) {
+      if (term.run != 0 && term.forms.front() == text) change(term);
+    }
+  };
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::vector<std::string_view> characters = SplitCharacters(words[i]);
+    const auto add = [&](QueryTerm& term) {
+      term.seam = false;
+      term.synonyms = synonyms[i];
+      term.english.clear();
+      for (const std::string_view gloss : dictionary.Glosses(words[i])) {
+        auto& stems = term.english.emplace_back();
+        for (const catalog::Term& stem : catalog::Terms(gloss)) stems.push_back(stem.text);
+      }
+    };
+    // Where this word and the one before it meet; two words of one character may be an unknown one.
+    if (i > 0) {
+      const std::vector<std::string_view> before = SplitCharacters(words[i - 1]);
+      if (before.size() > 1 || characters.size() > 1) {
+        for_each_term(std::string(before.back()) + std::string(characters.front()),
+                      [](QueryTerm& term) { term.seam = term.english.empty(); });
+      } else {
+        // No term has the second alone.
+        for_each_term(words[i - 1] + words[i], [&](QueryTerm& term) {
+          if (term.english.empty()) term.synonyms = synonyms[i];
+        });
+      }
+    }
+    if (characters.size() == 1) for_each_term(words[i], add);
+    for (size_t at = 0; at + 1 < characters.size(); ++at) {
+      for_each_term(std::string(characters[at]) + std::string(characters[at + 1]), add);
+    }
+  }
 }
 
 Result<Question> ReadQuestion(std::string_view text) {

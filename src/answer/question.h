@@ -8,6 +8,7 @@
 
 #include "answer/wanted.h"
 #include "base/result.h"
+#include "embedding/chinese.h"
 
 namespace msearch::answer {
 
@@ -23,8 +24,15 @@ struct QueryTerm {
   bool asked = false;
   // Says only what kind of thing is asked for: what has such a thing needn't have the word.
   bool kind = false;
+  // Says that something opens or closes: what has hours, from one time to another, says so, too.
+  bool hours = false;
   // Chinese: characters that follow each other without a space; pairs of one run overlap. 0: none.
   int run = 0;
+  // Of Chinese, what a dictionary adds (AddMeanings): words of two characters for the same thing,
+  // and the stems of each of its English words.
+  std::vector<std::string> synonyms;
+  std::vector<std::vector<std::string>> english;
+  bool seam = false;  // the pair is the end of one word and the beginning of the next
 };
 
 struct Question {
@@ -38,6 +46,9 @@ struct Question {
 
 // kInvalid for an empty or oversized question, or one that isn't UTF-8.
 Result<Question> ReadQuestion(std::string_view text);
+
+// Gives Chinese terms what the dictionary says of the words that they stand in. Others stay.
+void AddMeanings(const embedding::ChineseDictionary& dictionary, Question* question);
 
 // The forms under which a term may stand in a text: irregular English verbs know each other.
 std::vector<std::string> FormsOf(const std::string& term);

@@ -119,5 +119,30 @@ TEST(QuestionTest, EmptyOversizedAndBrokenQuestionsAreRefused) {
   EXPECT_LE(Read(many).terms.size(), 24u);
 }
 
+TEST(QuestionTest, WeekdayIsAnyOfFiveDays) {
+  const Question question = Read("When does the shop close on weekdays?");
+  const QueryTerm& days = question.terms.back();
+  EXPECT_THAT(days.phrases, Contains("friday"));
+  EXPECT_THAT(Read("When is it shut on Friday?").terms.back().phrases, Not(Contains("monday")));
+}
+
+TEST(QuestionTest, DictionaryGivesChineseTermsOtherWords) {
+  auto lines = std::string("大风\tgale\n小提琴\tfiddle; violin\n打破\tbreak\n摔坏\tbreak; smash\n");
+  const auto dictionary = embedding::ChineseDictionary::Parse(lines).value();
+  Question question = Read("大风摔坏的小提琴");
+  AddMeanings(dictionary, &question);
+  const auto term = [&](const std::string& form) {
+    for (const QueryTerm& one : question.terms) {
+      if (one.forms.front() == form) return one;
+    }
+    ADD_FAILURE() << form;
+    return QueryTerm();
+  };
+  EXPECT_THAT(term("摔坏").synonyms, ElementsAre("打破"));
+  EXPECT_TRUE(term("风摔").seam);
+  EXPECT_FALSE(term("大风").seam);
+  EXPECT_THAT(term("提琴").english, Contains(std::vector<std::string>{"violin"}));
+}
+
 }  // namespace
 }  // namespace msearch::answer

@@ -4,6 +4,7 @@
 #include <map>
 #include <unordered_set>
 
+#include "base/strings.h"
 #include "catalog/words.h"
 
 namespace msearch::answer {
@@ -74,6 +75,26 @@ bool HasTimeInDigits(std::string_view text) {
       if (digits <= 2 && rest.starts_with(end_of_day)) return true;
     }
     at = end;
+  }
+  return false;
+}
+
+// "10 pm", "18:00"
+bool StartsWithClock(std::string_view text) {
+  size_t digits = 0;
+  while (digits < text.size() && IsDigit(text[digits])) ++digits;
+  constexpr size_t kLongest = 8;
+  return (digits == 1 || digits == 2) && HasTimeInDigits(text.substr(0, kLongest));
+}
+
+// "6 am", "8:30", "8"
+bool EndsLikeClock(std::string_view text) {
+  if (text.empty()) return false;
+  if (IsDigit(text.back())) return true;
+  for (std::string_view half : {"am", "pm", "a.m.", "p.m."}) {
+    if (!text.ends_with(half)) continue;
+    const std::string_view before = Trim(text.substr(0, text.size() - half.size()));
+    return !before.empty() && IsDigit(before.back());
   }
   return false;
 }
@@ -237,7 +258,7 @@ Wants ChineseWants(std::string_view text) {
 bool NamesKind(Wants wants, const std::string& word) {
   static const std::map<Wants, Words> kNames = {
       {Wants::kTime, {"time", "date", "year", "day", "month", "hour", "late", "early"}},
-      {Wants::kMoney, {"cost", "costs", "price", "much"}},
+      {Wants::kMoney, {"cost", "costs", "price", "much", "费用", "价格", "交", "付", "缴", "花"}},
       {Wants::kLength,
        {"tall", "high", "deep", "far", "wide", "thick", "height", "length", "long", "distance"}},
       {Wants::kExtent, {"long", "length", "duration", "time"}},
@@ -248,10 +269,36 @@ bool NamesKind(Wants wants, const std::string& word) {
       {Wants::kSpeed, {"fast", "speed"}},
       {Wants::kColour, {"colour", "color", "colours", "colors", "颜色"}},
       {Wants::kReason, {"reason", "cause"}},
-      {Wants::kPlace, {"place"}},
+      {Wants::kPlace, {"place", "seen", "found", "located", "situated"}},
       {Wants::kNumber, {"number", "big", "large"}}};
   const auto found = kNames.find(wants);
   return found != kNames.end() && found->second.contains(word);
+}
+
+bool NamesHours(const std::string& word) {
+  static const Words kHours = {"open", "opens", "close", "closes", "closed", "shut", "shuts",
+                               "开门", "关门",  "营业",  "打烊",   "开放",   "开馆", "闭馆"};
+  return kHours.contains(word);
+}
+
+bool HasHours(std::string_view text) {
+  for (std::string_view to : {" to ", " until ", " till ", "-", "–", "—"}) {
+    for (size_t at = text.find(to); at != std::string_view::npos; at = text.find(to, at + 1)) {
+      const std::string_view before = Trim(text.substr(0, at));
+      const std::string_view after = Trim(text.substr(at + to.size()));
+      if (StartsWithClock(after) && EndsLikeClock(before)) return true;
+    }
+  }
+  constexpr std::string_view kClock = "点";
+  constexpr size_t kApartMax = 30;
+  for (size_t at = text.find(kClock); at != std::string_view::npos;) {
+    const size_t next = text.find(kClock, at + kClock.size());
+    if (next == std::string_view::npos) return false;
+    const std::string_view between = text.substr(at, next - at);
+    if (between.size() <= kApartMax && Has(between, {"到", "至", "-", "–", "—", "~"})) return true;
+    at = next;
+  }
+  return false;
 }
 
 bool HasKind(Wants wants, std::string_view text, const std::set<std::string>& terms) {

@@ -36,6 +36,11 @@ Wants ChineseWants(std::string_view text);
 // "tall"), so that a text with such a thing needn't have the word.
 bool NamesKind(Wants wants, const std::string& word);
 
+// Whether a folded word, English or Chinese, says that something opens or closes; and whether the
+// text has hours, from one time of day to another, which say when: "6 am to 10 pm", "八点到九点".
+bool NamesHours(const std::string& word);
+bool HasHours(std::string_view text);
+
 // Whether the text, whose terms these are (catalog::Terms), has such a thing. For persons see
 // HasName.
 bool HasKind(Wants wants, std::string_view text, const std::set<std::string>& terms);

@@ -47,5 +47,18 @@ TEST(WantedTest, WordThatNamesTheKindIsKnown) {
   EXPECT_FALSE(NamesKind(Wants::kAnything, "cost"));
 }
 
+TEST(WantedTest, HoursGoFromOneTimeOfDayToAnother) {
+  EXPECT_TRUE(HasHours("Monday to Friday: 6 am to 10 pm"));
+  EXPECT_TRUE(HasHours("open 8:30-17:00"));
+  EXPECT_TRUE(HasHours("营业时间：早上八点到晚上九点"));
+  EXPECT_FALSE(HasHours("Monday to Friday"));
+  EXPECT_FALSE(HasHours("He went from 3 to 5 shops by 10 pm."));
+  EXPECT_FALSE(HasHours("The war lasted from 1914 to 1918."));
+  EXPECT_FALSE(HasHours("九点开门。第二家店明天搬迁，请各位顾客注意，后天十点"));
+  EXPECT_TRUE(NamesHours("closes"));
+  EXPECT_TRUE(NamesHours("关门"));
+  EXPECT_FALSE(NamesHours("door"));
+}
+
 }  // namespace
 }  // namespace msearch::answer

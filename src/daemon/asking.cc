@@ -2,6 +2,9 @@
 
 #include <pthread.h>
 
+#include <filesystem>
+#include <optional>
+
 #include "answer/handlers.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -61,6 +64,26 @@ queue::WorkerOptions WorkerOf(const RoleProcess& process, const std::string& rol
   return worker;
 }
 
+// The dictionary of the pack open-1k, loaded by the first Chinese question. Where the pack isn't,
+// questions stay as they are. For one thread.
+class LazyDictionary {
+ public:
+  explicit LazyDictionary(std::string path) : path_(std::move(path)) {}
+  void Explain(answer::Question* question) {
+    std::error_code error;
+    if (!dictionary_ && std::filesystem::exists(path_, error)) {
+      auto loaded = embedding::ChineseDictionary::Load(path_);
+      if (!loaded.ok()) LOG_WARNING("answer: {}", loaded.message());
+      if (loaded.ok()) dictionary_ = std::move(*loaded);
+    }
+    if (dictionary_) answer::AddMeanings(*dictionary_, question);
+  }
+
+ private:
+  std::string path_;
+  std::optional<embedding::ChineseDictionary> dictionary_;
+};
+
 Result<std::vector<answer::FoundText>> ReadText(ingest::IdleModel<embedding::TextReader>& model,
                                                 const media::View& view) {
   std::vector<answer::FoundText> found;
@@ -105,6 +128,9 @@ void RunAnswerWorker(const RoleProcess& process, std::shared_ptr<queue::TaskQueu
                                  size_t limit, std::stop_token end) {
     return controller->FindPassages(question, filters, limit, std::move(end));
   };
+  parts->explain = [dictionary = std::make_shared<LazyDictionary>(process.layout.models +
+                                                                  "/open-1k/chinese.txt")](
+                       answer::Question* question) { dictionary->Explain(question); };
   parts->model = ModelOf(process);
   queue::WorkerOptions worker = WorkerOf(process, "answer_worker");
   worker.queues = {std::string(answer::kAnswerQueue), std::string(answer::kQueryQueue)};

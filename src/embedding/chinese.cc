@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <unordered_map>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -11,13 +12,15 @@
 
 // A dictionary has several entries for one word: surnames, variants of rarer characters, slang.
 // The entry that is taken has a measure word (it is a thing), is no name, and explains most; of it
-// the first explanation counts, without remarks in parentheses.
+// the first explanations count, without remarks in parentheses.
 
 namespace msearch::embedding {
 namespace {
 
 constexpr size_t kWordPointsMax = 8;
 constexpr size_t kGlossBytesMax = 48;
+constexpr size_t kGlossesMax = 4;
+constexpr std::string_view kBetween = "; ";
 constexpr uint64_t kFileBytesMax = 64 << 20;
 
 // Particles and measure words: they carry grammar, no picture.
@@ -43,7 +46,7 @@ std::string WithoutParentheses(std::string_view text) {
 
 // Empty when the explanation is of no use.
 std::string Gloss(std::string_view english) {
-  std::string gloss = WithoutParentheses(english.substr(0, english.find(';')));
+  std::string gloss = WithoutParentheses(english);
   if (gloss.empty() || gloss.size() > kGlossBytesMax || HasChinese(gloss)) return "";
   for (std::string_view remark : kRemarks) {
     if (gloss.starts_with(remark)) return "";
@@ -54,8 +57,17 @@ std::string Gloss(std::string_view english) {
   return gloss;
 }
 
+// "(slang) ...", "(dialect) ...": not what the word means as a rule.
+bool IsRare(std::string_view english) {
+  constexpr std::array<std::string_view, 7> kUses = {"(slang", "(dialect", "(old)",     "(coll.",
+                                                     "(fig.",  "(archaic", "(literary)"};
+  return std::any_of(kUses.begin(), kUses.end(), [&](std::string_view use) {
+    return english.find(use) != std::string_view::npos;
+  });
+}
+
 struct Candidate {
-  std::string gloss;
+  std::vector<std::string> glosses;
   int score = -1;
 };
 
@@ -69,10 +81,16 @@ Candidate Judge(const Json& entry) {
     if (!one.is_string()) continue;
     const std::string text = one.get<std::string>();
     measured |= text.find("CL:") != std::string::npos;
-    const std::string gloss = Gloss(text);
-    if (gloss.empty()) continue;
-    if (out.gloss.empty()) out.gloss = gloss;
+    const auto parts = Split(text, ';');
+    if (Gloss(parts.front()).empty()) continue;
     ++useful;
+    for (const std::string_view part : parts) {
+      const std::string gloss = Gloss(Trim(part));
+      const bool known =
+          std::find(out.glosses.begin(), out.glosses.end(), gloss) != out.glosses.end();
+      if (gloss.empty() || known || out.glosses.size() == kGlossesMax) continue;
+      if (out.glosses.empty() || !IsRare(text)) out.glosses.push_back(gloss);
+    }
   }
   const std::string pinyin = GetString(entry, "pinyin").value_or("");
   const bool name = !pinyin.empty() && pinyin[0] >= 'A' && pinyin[0] <= 'Z';
@@ -109,7 +127,9 @@ Result<std::string> CompactChineseDictionary(std::string_view cedict_json) {
   }
   if (best.empty()) return Error{Code::kCorrupt, "Chinese dictionary: no words in it"};
   std::string out;
-  for (const auto& [word, candidate] : best) out += word + '\t' + candidate.gloss + '\n';
+  for (const auto& [word, candidate] : best) {
+    out += word + '\t' + Join(candidate.glosses, kBetween) + '\n';
+  }
   return out;
 }
 
@@ -161,6 +181,75 @@ std::string_view ChineseDictionary::Find(std::string_view word) const {
   return {};
 }
 
+size_t ChineseDictionary::Longest(std::u32string_view points, size_t at,
+                                  std::string_view* english) const {
+  size_t length = std::min(kWordPointsMax, points.size() - at);
+  for (; length > 0; --length) {
+    *english = Find(FromCodePoints(points.substr(at, length)));
+    if (!english->empty()) break;
+  }
+  return length;
+}
+
+std::vector<std::string> ChineseDictionary::Words(std::string_view text) const {
+  const std::u32string points = ToCodePoints(text);
+  std::vector<std::string> words;
+  for (size_t at = 0; at < points.size();) {
+    if (!IsHanPoint(points[at])) {
+      ++at;
+      continue;
+    }
+    std::string_view english;
+    const size_t length = std::max<size_t>(Longest(points, at, &english), 1);
+    words.push_back(FromCodePoints(std::u32string_view(points).substr(at, length)));
+    at += length;
+  }
+  return words;
+}
+
+std::vector<std::string_view> ChineseDictionary::Glosses(std::string_view word) const {
+  std::vector<std::string_view> glosses;
+  for (const std::string_view gloss : Split(Find(word), ';')) {
+    if (!Trim(gloss).empty()) glosses.push_back(Trim(gloss));
+  }
+  return glosses;
+}
+
+std::vector<std::vector<std::string>> ChineseDictionary::Synonyms(
+    const std::vector<std::string>& words, size_t count) const {
+  constexpr size_t kTwoCharacters = 6;  // bytes
+  std::unordered_map<std::string_view, std::vector<size_t>> wanted;
+  for (size_t i = 0; i < words.size(); ++i) {
+    for (const std::string_view gloss : Glosses(words[i])) wanted[gloss].push_back(i);
+  }
+  std::vector<std::map<std::string_view, double>> shared(words.size());
+  for (size_t line = 0; line < lines_.size(); ++line) {
+    const std::string_view text = LineAt(line);
+    const size_t tab = text.find('\t');
+    if (tab != kTwoCharacters) continue;
+    const std::string_view word = text.substr(0, tab);
+    double worth = 1;
+    for (const std::string_view gloss : Split(text.substr(tab + 1), ';')) {
+      const auto found = wanted.find(Trim(gloss));
+      worth *= 0.9;
+      if (found == wanted.end()) continue;
+      for (const size_t i : found->second) {
+        if (words[i] != word) shared[i][word] += worth;
+      }
+    }
+  }
+  std::vector<std::vector<std::string>> synonyms;
+  for (const auto& of_word : shared) {
+    std::vector<std::pair<double, std::string_view>> order;
+    for (const auto& [word, worth] : of_word) order.emplace_back(-worth, word);
+    std::sort(order.begin(), order.end());
+    if (order.size() > count) order.resize(count);
+    auto& out = synonyms.emplace_back();
+    for (const auto& [worth, word] : order) out.emplace_back(word);
+  }
+  return synonyms;
+}
+
 std::string ChineseDictionary::ToEnglish(std::string_view text) const {
   const std::u32string points = ToCodePoints(text);
   std::string out;
@@ -169,12 +258,9 @@ std::string ChineseDictionary::ToEnglish(std::string_view text) const {
       AppendUtf8(out, points[at++]);
       continue;
     }
-    size_t length = std::min(kWordPointsMax, points.size() - at);
     std::string_view english;
-    for (; length > 0; --length) {
-      english = Find(FromCodePoints(std::u32string_view(points).substr(at, length)));
-      if (!english.empty()) break;
-    }
+    const size_t length = Longest(points, at, &english);
+    english = english.substr(0, english.find(';'));
     const bool particle = length == 1 && kParticles.find(points[at]) != std::u32string_view::npos;
     if (!english.empty() && !particle) {
       if (!out.empty() && out.back() != ' ') out += ' ';
