@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "embedding/archive.h"
+#include "embedding/class_map.h"
 #include "embedding/safetensors.h"
 #include "embedding/tflite.h"
 #include "embedding/tokenizer.h"
@@ -55,6 +56,11 @@ void Tokens(std::string_view bytes) {
   if (kTokenizer->Encode(bytes, 16).size() > 16) __builtin_trap();
 }
 
+void ClassMap(std::string_view bytes) {
+  const auto names = embedding::ParseClassMap(bytes);
+  if (names.ok() && names->empty()) __builtin_trap();
+}
+
 void Package(std::string_view bytes) {
   const std::string path = Disk().With(bytes);
   (void)embedding::ExtractFromPackage(path, {{"lib/a", Disk().Other()}}, 1 << 20);
@@ -82,6 +88,9 @@ std::vector<std::string> Tokenizers() {
           R"({"model":{"type":"BPE","vocab":{"a":0,"b</w>":1,"ab</w>":2},"merges":["a b</w>"]}})"};
 }
 std::vector<std::string> Words() { return {"A frogs, naïve 图书馆."}; }
+std::vector<std::string> ClassMaps() {
+  return {"index,mid,display_name\n0,/m/a,Speech\n1,/m/b,\"Dog, \"\"barking\"\"\"\r\n"};
+}
 std::vector<std::string> Packages() { return {test::MakeZip({{"a", "words", true}})}; }
 std::vector<std::string> IndexHeads() {
   index::FileHead head;
@@ -95,6 +104,7 @@ std::vector<Target> ModelTargets() {
           {"safetensors", Safetensors, SafetensorsFiles},
           {"tokenizer_file", TokenizerFile, Tokenizers},
           {"tokens", Tokens, Words},
+          {"class_map", ClassMap, ClassMaps},
           {"package", Package, Packages},
           {"index_head", IndexHead, IndexHeads}};
 }

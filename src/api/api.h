@@ -33,7 +33,7 @@ struct ClipFile {
 };
 
 // What the routes act on. Everything in it is thread-safe and outlives the server.
-// A second look that the settings ask for: speech, text in pictures.
+// A second look that the settings ask for: speech, text in pictures, kinds of sounds.
 struct ReaderState {
   std::string reader;
   std::string pack;

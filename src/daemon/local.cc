@@ -86,6 +86,8 @@ Result<std::string> PullModel(const cli::PullRequest& request) {
       return "reading.speech: " + request.model + " has it write down what is said";
     case embedding::PackPurpose::kText:
       return "reading.text: " + request.model + " has it read text in pictures";
+    case embedding::PackPurpose::kSounds:
+      return "reading.sounds: " + request.model + " has it tell what sounds are";
     case embedding::PackPurpose::kSearch:
       break;
   }

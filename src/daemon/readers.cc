@@ -1,6 +1,7 @@
 #include "daemon/readers.h"
 
 #include "ingest/ocr_reader.h"
+#include "ingest/sounds_reader.h"
 #include "ingest/speech_reader.h"
 
 namespace msearch::daemon {
@@ -8,6 +9,7 @@ namespace {
 
 constexpr auto kLookEvery = std::chrono::seconds(5);
 constexpr char kTextPack[] = "ocr-pp";
+constexpr char kSoundsPack[] = "yamnet";
 
 // Empty: turned off.
 std::string PackOf(const Settings& settings, const char* key, const char* usual) {
@@ -26,6 +28,13 @@ std::string TextPack(const Settings& settings) {
   return PackOf(settings, "reading.text", kTextPack);
 }
 
+std::string SoundsPack(const Settings& settings) {
+  if (SoundsIfPulled(settings)) return kSoundsPack;
+  return PackOf(settings, "reading.sounds", kSoundsPack);
+}
+
+bool SoundsIfPulled(const Settings& settings) { return settings.Text("reading.sounds") == "auto"; }
+
 ReaderChoice::ReaderChoice(const Settings& settings,
                            std::shared_ptr<const embedding::ModelPacks> packs)
     : packs_(std::move(packs)), languages_(settings.TextList("reading.languages")) {
@@ -40,6 +49,13 @@ ReaderChoice::ReaderChoice(const Settings& settings,
                         pack,
                         embedding::PackPurpose::kText,
                         {"image", "video", "document"}});
+  }
+  if (const std::string pack = SoundsPack(settings); !pack.empty()) {
+    choices_.push_back({std::string(ingest::kSoundsReader),
+                        pack,
+                        embedding::PackPurpose::kSounds,
+                        {"video", "audio"},
+                        SoundsIfPulled(settings)});
   }
 }
 
@@ -63,7 +79,7 @@ std::vector<ingest::WantedReader> ReaderChoice::Wanted() const {
     reader.spec = {found.choice.reader, *found.key, found.choice.types};
     if (found.choice.purpose == embedding::PackPurpose::kSpeech) {
       reader.spec.key = ingest::SpeechReaderKey(*found.key, languages_);
-    } else {
+    } else if (found.choice.purpose == embedding::PackPurpose::kText) {
       reader.wants = [](const catalog::Unread& unread) {
         return ingest::MayShowText(unread.type, unread.attributes);
       };
@@ -76,6 +92,7 @@ std::vector<ingest::WantedReader> ReaderChoice::Wanted() const {
 std::vector<api::ReaderState> ReaderChoice::States() const {
   std::vector<api::ReaderState> states;
   for (const Found& found : Look()) {
+    if (found.choice.if_pulled && !found.key.ok() && found.key.code() == Code::kNotFound) continue;
     states.push_back({found.choice.reader, found.choice.pack,
                       found.key.ok() ? ""
                                      : found.key.message() + ", or set reading." +
@@ -98,6 +115,10 @@ ingest::Readers MakeReaders(const Settings& settings,
   if (const std::string pack = TextPack(settings); !pack.empty()) {
     readers[std::string(ingest::kTextReader)] = ingest::MakeOcrReader(
         {[packs, pack, load] { return packs->LoadTextReader(pack, load); }, unload_after});
+  }
+  if (const std::string pack = SoundsPack(settings); !pack.empty()) {
+    readers[std::string(ingest::kSoundsReader)] = ingest::MakeSoundsReader(
+        {[packs, pack, load] { return packs->LoadSoundTagger(pack, load); }, unload_after});
   }
   return readers;
 }

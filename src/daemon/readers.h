@@ -31,6 +31,7 @@ class ReaderChoice {
     std::string pack;
     embedding::PackPurpose purpose;
     std::vector<std::string> types;
+    bool if_pulled = false;  // nothing is in the way when its pack isn't there
   };
   struct Found {
     Choice choice;
@@ -48,6 +49,11 @@ class ReaderChoice {
 
 // The pack that reads text in pictures; empty: turned off.
 std::string TextPack(const Settings& settings);
+
+// The pack that tells what sounds are; empty: turned off.
+std::string SoundsPack(const Settings& settings);
+// Whether nobody asked for it: it works once it was pulled, and isn't missed before.
+bool SoundsIfPulled(const Settings& settings);
 
 // For an embedding worker. Models are loaded when the first task comes.
 ingest::Readers MakeReaders(const Settings& settings,

@@ -72,6 +72,9 @@ const std::vector<Setting> kTable{
      "Pack that writes down what is said in sound and video; off: nothing is written down"},
     {"reading.text", kText, "on", "", "",
      "Read text in pictures, scanned pages and videos: on, off, or the name of a pack"},
+    {"reading.sounds", kText, "auto", "", "",
+     "Tell what is heard in sound and video (a dog, rain): auto (once the pack yamnet is pulled), "
+     "on, off, or the name of a pack"},
     {"reading.languages", kTextList, "", "", "",
      "Languages that are spoken, as en or zh; empty: any"},
     {"processes.task_worker.num_instances", kInteger, "0", "COMPUTE_WORKERS", "",

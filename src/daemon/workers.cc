@@ -181,7 +181,8 @@ class ControllersModels {
                     std::stop_token stop)
       : link_(std::move(link)), packs_(std::move(packs)), stop_(std::move(stop)) {}
 
-  void Want(const std::string& name) {
+  // `missed`: someone asked for it, so that its absence is told.
+  void Want(const std::string& name, bool missed = true) {
     if (link_ == nullptr || name.empty()) return;
     const std::lock_guard lock(mutex_);
     const auto status = packs_.Status(name);
@@ -193,7 +194,7 @@ class ControllersModels {
     const Result<> copied = Copy(name);
     if (copied.ok()) {
       LOG_INFO("model {}: taken over from the controller", name);
-    } else {
+    } else if (missed || copied.code() != Code::kNotFound) {
       LOG_WARNING("model {}: can't be taken over from the controller: {}", name, copied.message());
     }
   }
@@ -387,6 +388,7 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
        {sources.model, settings.Text("reading.speech"), TextPack(settings)}) {
     controllers.Want(name);
   }
+  controllers.Want(SoundsPack(settings), !SoundsIfPulled(settings));
   auto model = std::make_shared<ingest::ModelHolder>(
       [&](const std::string& name) { return packs.Load(name, load); },
       Milliseconds(settings.Integer("processes.embedding_worker.idle_unload") * 1000),

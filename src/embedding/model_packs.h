@@ -1,9 +1,9 @@
 // Model packs: a manifest (JSON, docs/formats.md) naming a model's files with their SHA-256 and
 // where each may be had (an npm package, a URL, a local folder), how to prepare inputs, which
 // views come out, how to fuse and calibrate them, the licence, and in plain words the quality to
-// expect. Most packs are for searching; others turn speech into words or read text in pictures.
-// Manifests of the packs that msearch knows ship with the program; pulled files lie under the
-// models folder.
+// expect. Most packs are for searching; others turn speech into words, read text in pictures or
+// tell what sounds are. Manifests of the packs that msearch knows ship with the program; pulled
+// files lie under the models folder.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "embedding/embedder.h"
+#include "embedding/sound_tagger.h"
 #include "embedding/text_reader.h"
 #include "embedding/transcriber.h"
 
@@ -28,8 +29,9 @@ enum class PackPurpose {
   kSearch,  // Embedder
   kSpeech,  // Transcriber
   kText,    // TextReader
+  kSounds,  // SoundTagger
 };
-std::string_view PurposeName(PackPurpose purpose);  // "search", "speech", "text" (API)
+std::string_view PurposeName(PackPurpose purpose);  // "search", "speech", "text", "sounds" (API)
 
 struct PackStatus {
   std::string name;
@@ -89,7 +91,7 @@ class ModelPacks {
   // the command that pulls it in the message), kUnavailable without the runtime, kUnsupported for
   // a pack that is not for searching.
   Result<ModelInfo> Info(const std::string& name) const;
-  // What the pack's results are kept under (ModelInfo::key, Transcriber::key, TextReader::key),
+  // What the pack's results are kept under (ModelInfo::key, Transcriber::key, ...),
   // without loading it. Errors as Info; kUnsupported for a pack of another purpose.
   Result<std::string> Key(const std::string& name, PackPurpose purpose) const;
 
@@ -103,6 +105,8 @@ class ModelPacks {
                                                        const LoadOptions& options) const;
   Result<std::unique_ptr<TextReader>> LoadTextReader(const std::string& name,
                                                      const LoadOptions& options) const;
+  Result<std::unique_ptr<SoundTagger>> LoadSoundTagger(const std::string& name,
+                                                       const LoadOptions& options) const;
 
  private:
   PackPaths paths_;

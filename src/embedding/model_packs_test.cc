@@ -253,6 +253,8 @@ TEST_F(Packs, TellTheirPurposeAndRefuseAnother) {
   const ModelPacks shipped({TestManifests(), folder_.path() + "/models", ""});
   EXPECT_EQ(shipped.Status("whisper-tiny")->purpose, PackPurpose::kSpeech);
   EXPECT_EQ(shipped.Status("builtin")->purpose, PackPurpose::kSearch);
+  EXPECT_EQ(shipped.Status("yamnet")->purpose, PackPurpose::kSounds);
+  EXPECT_EQ(PurposeName(PackPurpose::kSounds), "sounds");
   EXPECT_EQ(PurposeName(PackPurpose::kSpeech), "speech");
   const auto info = shipped.Info("whisper-tiny");
   ASSERT_FALSE(info.ok());
@@ -263,6 +265,8 @@ TEST_F(Packs, TellTheirPurposeAndRefuseAnother) {
   EXPECT_EQ(shipped.LoadTextReader("whisper-tiny", {}).code(), Code::kUnsupported);
   EXPECT_EQ(shipped.Key("builtin", PackPurpose::kText).code(), Code::kUnsupported);
   EXPECT_EQ(shipped.LoadTranscriber("whisper-tiny", {}).code(), Code::kNotFound);
+  EXPECT_EQ(shipped.LoadSoundTagger("yamnet", {}).code(), Code::kNotFound);
+  EXPECT_THAT(shipped.Info("yamnet").message(), HasSubstr("reading.sounds"));
 }
 
 TEST_F(Packs, NameTheNearestOneThatExists) {

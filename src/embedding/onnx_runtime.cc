@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <numeric>
 
@@ -171,6 +172,12 @@ struct Session::Impl {
   DeviceInfo device;
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
+  std::map<std::string, std::vector<int64_t>> shapes;
+
+  void AddShape(const std::string& name, const Ort::TypeInfo& info) {
+    if (info.GetONNXType() != ONNX_TYPE_TENSOR) return;
+    shapes[name] = info.GetTensorTypeAndShapeInfo().GetShape();
+  }
 };
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -178,6 +185,11 @@ Session::~Session() = default;
 const DeviceInfo& Session::device() const { return impl_->device; }
 const std::vector<std::string>& Session::inputs() const { return impl_->inputs; }
 const std::vector<std::string>& Session::outputs() const { return impl_->outputs; }
+
+std::vector<int64_t> Session::ShapeOf(const std::string& name) const {
+  const auto known = impl_->shapes.find(name);
+  return known == impl_->shapes.end() ? std::vector<int64_t>() : known->second;
+}
 
 Result<std::unique_ptr<Session>> Session::Open(const std::string& model_path,
                                                const SessionOptions& options) {
@@ -197,9 +209,11 @@ Result<std::unique_ptr<Session>> Session::Open(const std::string& model_path,
     Ort::AllocatorWithDefaultOptions allocator;
     for (size_t i = 0; i < impl->session.GetInputCount(); ++i) {
       impl->inputs.emplace_back(impl->session.GetInputNameAllocated(i, allocator).get());
+      impl->AddShape(impl->inputs.back(), impl->session.GetInputTypeInfo(i));
     }
     for (size_t i = 0; i < impl->session.GetOutputCount(); ++i) {
       impl->outputs.emplace_back(impl->session.GetOutputNameAllocated(i, allocator).get());
+      impl->AddShape(impl->outputs.back(), impl->session.GetOutputTypeInfo(i));
     }
   } catch (const Ort::Exception& fault) {
     const Code code = CodeOf(fault) == Code::kExhausted ? Code::kExhausted : Code::kCorrupt;

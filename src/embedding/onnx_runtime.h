@@ -72,6 +72,9 @@ class Session {
   const DeviceInfo& device() const;
   const std::vector<std::string>& inputs() const;
   const std::vector<std::string>& outputs() const;
+  // Of an input or output, as the model declares it: -1 for what is free. Empty for names that it
+  // hasn't, and where it doesn't say.
+  std::vector<int64_t> ShapeOf(const std::string& name) const;
 
   // `outputs`, in their order; each must be of float32. kExhausted for lack of memory, kInternal
   // for what else the runtime refuses.

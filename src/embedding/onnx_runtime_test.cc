@@ -38,6 +38,9 @@ TEST_F(OnnxRuntime, RunsWhatTheWriterWrote) {
   ASSERT_TRUE(session.ok()) << session.message();
   EXPECT_EQ((*session)->inputs(), std::vector<std::string>{"x"});
   EXPECT_EQ((*session)->outputs(), std::vector<std::string>{"y"});
+  EXPECT_EQ((*session)->ShapeOf("x"), (std::vector<int64_t>{-1, 3}));
+  EXPECT_EQ((*session)->ShapeOf("y"), (std::vector<int64_t>{-1, 2}));
+  EXPECT_TRUE((*session)->ShapeOf("z").empty());
   const std::vector<float> rows = {1, 0, 0, 1, 1, 1};
   const TensorView input{"x", TensorView::Type::kFloat, {2, 3}, rows.data()};
   const auto outputs = (*session)->Run({&input, 1}, {"y"});

@@ -40,6 +40,8 @@ struct PackKind {
       load_transcriber;
   std::function<Result<std::unique_ptr<TextReader>>(const PackContext&, const SessionOptions&)>
       load_text_reader;
+  std::function<Result<std::unique_ptr<SoundTagger>>(const PackContext&, const SessionOptions&)>
+      load_sound_tagger;
   bool needs_runtime = true;
 };
 
@@ -48,6 +50,7 @@ const PackKind& Open1kKind();    // open_1k.cc
 const PackKind& TwoTowerKind();  // two_tower.cc
 const PackKind& WhisperKind();   // whisper.cc
 const PackKind& PpOcrKind();     // pp_ocr.cc
+const PackKind& YamnetKind();    // yamnet.cc
 
 // kUnsupported for an unknown kind.
 Result<const PackKind*> FindKind(const Manifest& manifest);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "ingest/ocr_reader.h"
+#include "ingest/sounds_reader.h"
 #include "ingest/speech_reader.h"
 
 namespace msearch::ingest {
@@ -79,6 +80,39 @@ TEST(TextSegments, PartLongPages) {
   EXPECT_EQ(TextSegments(lines).size(), 3U);
   lines.assign(20, {"这一行有十二个汉字在里面", 1, {}, {}});
   EXPECT_EQ(TextSegments(lines).size(), 2U);
+}
+
+TEST(SoundSegments, JoinWindowsInWhichTheLikeliestSoundGoesOn) {
+  const auto segments = SoundSegments({{0, 2.4, {{"Dog", 0.9F}, {"Bark", 0.5F}}},
+                                       {2.4, 4.8, {{"Bark", 0.8F}, {"Dog", 0.7F}}},
+                                       {4.8, 7.2, {{"Rain", 0.6F}}},
+                                       {9.6, 12, {{"Rain", 0.6F}, {"Chirp, tweet", 0.4F}}}});
+  EXPECT_THAT(Texts(segments), testing::ElementsAre("Dog; Bark", "Rain", "Rain; Chirp, tweet"));
+  EXPECT_EQ(segments[0].kind, media::SegmentKind::kHeard);
+  EXPECT_EQ(segments[0].start_time, 0);
+  EXPECT_EQ(segments[0].end_time, 4.8);
+  EXPECT_EQ(segments[2].start_time, 9.6);
+  EXPECT_EQ(segments[2].index, 2U);
+}
+
+TEST(SoundSegments, LeaveOutSpeechAndSilence) {
+  EXPECT_THAT(Texts(SoundSegments({{0, 2.4, {{"Speech", 0.9F}, {"Applause", 0.5F}}},
+                                   {2.4, 4.8, {{"Speech", 0.9F}}},
+                                   {4.8, 7.2, {{"Silence", 1.0F}}}})),
+              testing::ElementsAre("Applause"));
+  EXPECT_TRUE(SoundSegments({}).empty());
+}
+
+TEST(SoundSegments, OfALongSoundAreShortEnoughToFindTheMomentBy) {
+  std::vector<embedding::HeardWindow> windows;
+  for (int i = 0; i < 100; ++i) {
+    windows.push_back({i * 2.4, i * 2.4 + 2.4, {{"Music", 0.9F}}});
+  }
+  const auto segments = SoundSegments(windows);
+  EXPECT_EQ(segments.size(), 4U);
+  for (const media::Segment& segment : segments) {
+    EXPECT_LE(*segment.end_time - *segment.start_time, 60.001);
+  }
 }
 
 TEST(MayShowText, OnlyInDocumentsWithPagesThatLackIt) {

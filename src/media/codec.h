@@ -54,6 +54,7 @@ enum class SegmentKind {
   kPassage,  // of a document, with a page where it has pages
   kSpeech,   // words that were spoken, with times
   kText,     // words seen in a picture, page or frame, with boxes
+  kHeard,    // what kinds of sounds are heard, with times
 };
 std::string_view KindName(SegmentKind kind);  // "picture", "shot", "sound", ... (API, catalog)
 std::optional<SegmentKind> KindFromName(std::string_view name);
@@ -70,7 +71,7 @@ struct TextBox {
 struct Segment {
   uint32_t index = 0;
   SegmentKind kind = SegmentKind::kPicture;
-  std::string text;                  // passages, speech, text in pictures
+  std::string text;                  // passages, speech, text in pictures, kinds of sounds
   std::optional<double> start_time;  // seconds
   std::optional<double> end_time;
   std::optional<uint32_t> page;  // from 1

@@ -99,6 +99,7 @@ constexpr std::array kKindNames = {
     std::pair{SegmentKind::kPassage, std::string_view("passage")},
     std::pair{SegmentKind::kSpeech, std::string_view("speech")},
     std::pair{SegmentKind::kText, std::string_view("text")},
+    std::pair{SegmentKind::kHeard, std::string_view("heard")},
 };
 
 template <typename Names, typename Value>

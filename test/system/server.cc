@@ -88,6 +88,7 @@ bool Server::Start() {
   // Unless a test asks for them: their packs may be there, or not.
   setenv("MSEARCH_READING_SPEECH", "off", 0);
   setenv("MSEARCH_READING_TEXT", "off", 0);
+  setenv("MSEARCH_READING_SOUNDS", "off", 0);
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return false;
   const Fd from(ends[0]);

@@ -183,7 +183,7 @@ export interface Model {
   // Asked for; its vectors are still being made beside those in use.
   target?: boolean;
   state: string;
-  // search, speech, text: only packs for searching are chosen by model use.
+  // search, speech, text, sounds: only packs for searching are chosen by model use.
   purpose?: string;
   quality?: string;
   licence?: string;
