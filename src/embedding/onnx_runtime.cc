@@ -203,6 +203,8 @@ Result<std::unique_ptr<Session>> Session::Open(const std::string& model_path,
     settings.SetGraphOptimizationLevel(ORT_ENABLE_ALL);
     settings.AddConfigEntry("session.intra_op.allow_spinning", "0");
     settings.AddConfigEntry("session.inter_op.allow_spinning", "0");
+    // Without it the runtime keeps such weights packed, in the hope of kernels that take them so.
+    if (options.unpack_weights) settings.AddConfigEntry("session.disable_quant_qdq", "1");
     settings.DisableMemPattern();  // shapes differ from call to call
     impl->device = TRY(ChooseDevice(options.device, *runtime, settings));
     impl->session = Ort::Session(runtime->env(), model_path.c_str(), settings);

@@ -58,6 +58,9 @@ struct SessionOptions {
   std::string runtime;          // as for FindRuntime; the process's first one stays for all
   std::string device = "auto";  // auto, cpu, cuda
   int threads = 1;
+  // Turns weights that are stored in 8 bits but used as floats into floats once, when the model is
+  // opened, instead of in each run: the same results sooner, for more memory.
+  bool unpack_weights = false;
 };
 
 // A loaded model. Thread-safe.

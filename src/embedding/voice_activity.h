@@ -21,7 +21,8 @@ class VoiceActivity {
                                                      const SessionOptions& options);
   // Forgets what was heard.
   void Reset();
-  // How likely it is that somebody speaks in the next kFrame samples.
+  // How likely it is that somebody speaks in the next kFrame samples. Amid clear speech only every
+  // other frame is listened to; the one after it counts as just as likely.
   Result<float> Probability(std::span<const float> frame);
 
  private:
@@ -33,6 +34,8 @@ class VoiceActivity {
   std::array<float, kContext + kFrame> input_{};
   HeldTensor state_;
   size_t silent_frames_ = 0;
+  float last_ = 0;      // probability
+  size_t skipped_ = 0;  // frames since it was computed
 };
 
 }  // namespace msearch::embedding

@@ -44,8 +44,10 @@ class Whisper : public Transcriber {
     const std::string folder = context.folder + "/";
     whisper->tokens_ =
         TRY(WhisperTokens::Open(folder + "tokenizer.json", folder + "generation.json"));
+    SessionOptions unpacked = options;
+    unpacked.unpack_weights = true;  // of the decoder: the whole vocabulary's, for each token
     whisper->model_ =
-        TRY(WhisperModel::Open(folder + "encoder.onnx", folder + "decoder.onnx", shape, options));
+        TRY(WhisperModel::Open(folder + "encoder.onnx", folder + "decoder.onnx", shape, unpacked));
     whisper->activity_ = TRY(VoiceActivity::Open(folder + "voice_activity.onnx", options));
     return std::unique_ptr<Transcriber>(std::move(whisper));
   }
