@@ -55,6 +55,7 @@ PacketSizes::Spikes PacketSizes::SpikesBetween(double begin, double end, size_t 
   constexpr double kNotable = 1 / 6.0;
   constexpr uint32_t kBytesMin = 128;
   constexpr uint32_t kLevelBytesMin = 512;
+  constexpr uint32_t kFallBytesMin = kLevelBytesMin / 2;
   constexpr double kLevel = 6;
   constexpr double kFall = 4;
   uint32_t key_bytes = 0;
@@ -87,7 +88,7 @@ PacketSizes::Spikes PacketSizes::SpikesBetween(double begin, double end, size_t 
         i == 0 ? 0 : std::min(notes[i - 1].bytes, notes[i < 2 ? 0 : i - 2].bytes);
     const bool fall =
         i + 2 < notes.size() &&
-        just_before > std::max<double>(kLevelBytesMin / 2, kFall * std::max<double>(bytes, after));
+        just_before > std::max<double>(kFallBytesMin, kFall * std::max<double>(bytes, after));
     if (!spike && !rise && !fall) continue;
     const double strength = spike ? bytes / std::max(1.0, below) : kAboveBefore;
     out.large |= spike && bytes > kLarge * key_bytes;
