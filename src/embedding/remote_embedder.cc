@@ -159,7 +159,8 @@ Result<Frame> Answer(Result<T> result) {
 Result<Frame> Serve(Embedder& embedder, const Frame& request) {
   const std::string call = GetString(request.head, "call").value_or("");
   if (call == "pictures") {
-    const std::vector<ImageInput> pictures(request.parts.begin(), request.parts.end());
+    std::vector<ImageInput> pictures;
+    for (const std::string& part : request.parts) pictures.push_back({part});
     return Answer(embedder.EmbedPictures(pictures));
   }
   if (call == "passages") return Answer(embedder.EmbedPassages(request.parts));

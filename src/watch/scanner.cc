@@ -49,7 +49,8 @@ Result<Scanner::Step> Scanner::StepTo(const std::string& path) {
   for (size_t begin = 0; step.row && begin < path.size();) {
     const size_t end = std::min(path.find('/', begin), path.size());
     if (round_.filter->follow_links()) {
-      step.ancestors = std::make_shared<const Ancestor>(info.device, info.inode, step.ancestors);
+      step.ancestors =
+          std::make_shared<const Ancestor>(Ancestor{info.device, info.inode, step.ancestors});
     }
     step.parent = step.row->id;
     step.parent_device = info.device;
@@ -97,7 +98,8 @@ Result<> Scanner::Visit(const Step& step, std::vector<Step>* next) {
                           std::string(here.kind.blind_because);
   }
   if (round_.filter->follow_links()) {
-    here.ancestors = std::make_shared<const Ancestor>(info.device, info.inode, step.ancestors);
+    here.ancestors =
+        std::make_shared<const Ancestor>(Ancestor{info.device, info.inode, step.ancestors});
   }
   const int64_t id = TRY(KeepRow(step, info, mount));
   const Names names = SortNames(fd.get(), here);
