@@ -44,12 +44,21 @@ function take(answer: Root[]): void {
 
 let refreshing: Promise<void> | undefined;
 
-// Fetches the roots; a call while one is under way joins it.
-export function refreshRoots(): Promise<void> {
+function fetchRoots(): Promise<void> {
   refreshing ??= api.roots()
     .then(take, (error: ApiError) => (problem = error))
     .then(() => (refreshing = undefined));
   return refreshing;
+}
+
+const SETTLED_MS = 1500;
+
+// Fetches the roots after something was asked for; a call while one is under way joins it. The stream
+// tells only what differs from what it told last, so a state in between that is fetched here may never
+// be corrected by it: hence a second look.
+export function refreshRoots(): Promise<void> {
+  setTimeout(() => void fetchRoots(), SETTLED_MS);
+  return fetchRoots();
 }
 
 export function startLive(): () => void {
@@ -57,10 +66,10 @@ export function startLive(): () => void {
     event(name, data) {
       if (name !== 'roots') activity += 1;
       else if (Array.isArray((data as { roots?: Root[] }).roots)) take((data as { roots: Root[] }).roots);
-      else void refreshRoots();
+      else void fetchRoots();
     },
     poll() {
-      void refreshRoots();
+      void fetchRoots();
       activity += 1;
     },
     live(now) {
