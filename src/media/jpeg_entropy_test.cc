@@ -72,9 +72,7 @@ struct Reader {
   static void Fail(j_common_ptr info) {
     std::longjmp(static_cast<Reader*>(info->client_data)->failed, 1);
   }
-  static void Ignore(j_common_ptr, int level) {
-    if (level < 0) return;
-  }
+  static void Ignore(j_common_ptr, int) {}
   static boolean Fill(j_decompress_ptr info) {
     Reader& reader = Of(info);
     if (reader.bytes.empty()) std::longjmp(reader.failed, 1);
