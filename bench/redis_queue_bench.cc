@@ -128,10 +128,11 @@ constexpr char kBareWork[] = R"lua(
 local n = tonumber(ARGV[1])
 local ids = redis.call('LPOP', 'queue:tasks:priority:normal', n)
 redis.call('LPOP', 'queue:tasks:pending', n)
-local leases = {}
+local leases, claims = {}, {}
 for i, id in ipairs(ids) do
   redis.call('HSET', 'task:' .. id .. ':status', 'status', 'started', 'lease', ARGV[2])
-  leases[2 * i - 1], leases[2 * i] = 1750000000000, id
+  claims[i] = id .. ' 0 123456'
+  leases[2 * i - 1], leases[2 * i] = 1750000000000, claims[i]
 end
 redis.call('ZADD', 'queue:tasks:leases', unpack(leases))
 redis.call('SADD', 'queue:tasks:processing', unpack(ids))
@@ -139,7 +140,7 @@ for _, id in ipairs(ids) do
   redis.call('HSET', 'task:' .. id .. ':status', 'status', 'finished', 'end', '1750000000000')
   redis.call('SET', 'task:' .. id .. ':result', '{}', 'PX', 7200000)
 end
-redis.call('ZREM', 'queue:tasks:leases', unpack(ids))
+redis.call('ZREM', 'queue:tasks:leases', unpack(claims))
 redis.call('SREM', 'queue:tasks:processing', unpack(ids))
 redis.call('RPUSH', 'queue:tasks:completed', unpack(ids))
 return 1

@@ -233,6 +233,7 @@ Result<> RedisQueue::ForEachCandidate(
     return WalkIndex(filter.before, use);
   }
   std::vector<TaskId> ids = TRY(ReadLists(commands));
+  for (TaskId& id : ids) id.resize(std::min(id.size(), id.find(' ')));  // claims of leases
   std::sort(ids.begin(), ids.end(), std::greater<>());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   TRY(use(ids));

@@ -1,5 +1,6 @@
 // What producers, holders of leases and people do to tasks.
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/strings.h"
 #include "queue/change.h"
@@ -13,12 +14,16 @@ namespace {
 using storage::RedisCommand;
 using storage::RedisReply;
 
+constexpr size_t kGroupMax = 1000;  // completions, as in redis/work.lua
+
 Error Stale(const Lease& lease) {
   return Error{Code::kStale, "task " + lease.task.id + ": its lease is no longer the latest"};
 }
 
-std::string TokenText(const Lease& lease) {
-  return std::to_string(lease.token.epoch) + " " + std::to_string(lease.token.counter) + " ";
+// What its holder shows (redis/base.lua).
+std::string ClaimText(const Lease& lease) {
+  return lease.task.id + " " + std::to_string(lease.token.epoch) + " " +
+         std::to_string(lease.token.counter);
 }
 
 // Seven arguments, as redis/end.lua takes them.
@@ -68,7 +73,7 @@ Result<std::vector<TaskQueue::Held>> RedisQueue::Extend(std::span<const Lease> l
   if (leases.empty()) return held;
   RedisCommand command = Function("extend");
   command.Add(duration.count());
-  for (const Lease& lease : leases) command.Add(lease.task.id).Add(TokenText(lease));
+  for (const Lease& lease : leases) command.Add(ClaimText(lease));
   const RedisReply reply = TRY(Run(command));
   for (const RedisReply& item : reply.items) {
     held.push_back({item.text == "held", item.text == "cancelled"});
@@ -86,35 +91,55 @@ Result<std::vector<Result<>>> RedisQueue::Complete(std::span<const Completion> c
   command.Add(options_.result_ttl.count());
   std::unique_ptr<Hand> hand = FindIdle(completions);
   AddHand(command, hand.get());
-  std::vector<std::optional<Error>> faults;
-  const std::string* queue_before = nullptr;
-  for (const Completion& completion : completions) {
+  std::vector<std::optional<Error>> faults(completions.size());
+  std::vector<std::string> claims;
+  for (const Completion& completion : completions) claims.push_back(ClaimText(completion.lease));
+  std::unordered_set<std::string_view> seen;
+  std::vector<std::string> group;  // claims and results
+  size_t grouped = 0;
+  const auto end_group = [&](const std::string& queue) {
+    if (grouped == 0) return;
+    command.Add(static_cast<int64_t>(grouped)).Add(queue);
+    for (const std::string& text : group) command.Add(text);
+    group.clear();
+    grouped = 0;
+  };
+  const std::string* queue = nullptr;
+  for (size_t i = 0; i < completions.size(); ++i) {
+    const Completion& completion = completions[i];
     const Task& task = completion.lease.task;
-    std::optional<Error>& fault = faults.emplace_back();
-    const Result<std::string> result = CheckJson(completion.result, "result of task " + task.id);
-    if (!result.ok()) fault = result.error();
+    Result<std::string> result = CheckJson(completion.result, "result of task " + task.id);
+    if (!result.ok()) faults[i] = result.error();
     std::vector<Draft> follow_ups;
     for (const NewTask& follow_up : completion.follow_ups) {
       Result<Draft> draft = CheckNewTask(follow_up);
       if (draft.ok()) {
         follow_ups.push_back(*std::move(draft));
       } else {
-        fault = draft.error();
+        faults[i] = draft.error();
       }
     }
-    if (fault) follow_ups.clear();
-    command.Add(task.id).Add(TokenText(completion.lease));
-    command.Add(result.ok() ? *result : std::string());
-    const bool same = queue_before != nullptr && *queue_before == task.queue;
-    if (same && task.unique_key.empty() && !fault && follow_ups.empty()) {
-      command.Add("");
+    // A lease that stands here for a second time is no longer held by then.
+    const bool is_first = seen.insert(claims[i]).second;
+    const bool plain =
+        is_first && task.unique_key.empty() && !faults[i] && completion.follow_ups.empty();
+    if (queue != nullptr && (!plain || *queue != task.queue || grouped == kGroupMax)) {
+      end_group(*queue);
+    }
+    queue = &task.queue;
+    if (plain) {
+      group.push_back(claims[i]);
+      group.push_back(*std::move(result));
+      ++grouped;
       continue;
     }
-    queue_before = &task.queue;
+    if (faults[i]) follow_ups.clear();
+    command.Add("").Add(task.queue).Add(claims[i]).Add(result.ok() ? *result : std::string());
+    command.Add(task.unique_key).Add(faults[i] ? "1" : "");
     command.Add(static_cast<int64_t>(follow_ups.size()));
-    command.Add(task.queue).Add(task.unique_key).Add(fault ? "1" : "");
     for (const Draft& draft : follow_ups) AddTask(command, draft);
   }
+  end_group(*queue);
   RedisReply reply = TRY(Run(command));
   if (hand != nullptr) {
     if (reply.items.size() != 2) {
@@ -159,7 +184,7 @@ Result<> RedisQueue::RunHeld(const Command& command, const Lease& lease) {
 
 Result<> RedisQueue::Fail(const Failure& failure) {
   RedisCommand command = Function("fail");
-  command.Add(failure.lease.task.id).Add(TokenText(failure.lease));
+  command.Add(ClaimText(failure.lease));
   command.Add(CodeName(failure.error.code)).Add(SanitizeUtf8(failure.error.message));
   command.Add(IsTransient(failure.error.code) ? "1" : "");
   command.Add(std::to_string(RandomFraction()));
@@ -168,7 +193,7 @@ Result<> RedisQueue::Fail(const Failure& failure) {
 
 Result<> RedisQueue::Release(const Lease& lease, Milliseconds delay) {
   RedisCommand command = Function("release");
-  command.Add(lease.task.id).Add(TokenText(lease)).Add(std::max<int64_t>(delay.count(), 0));
+  command.Add(ClaimText(lease)).Add(std::max<int64_t>(delay.count(), 0));
   return RunHeld(command, lease);
 }
 
@@ -177,7 +202,7 @@ Result<> RedisQueue::SetProgress(const Lease& lease, const Progress& progress) {
                      {"stage", progress.stage},
                      {"message", progress.message}};
   RedisCommand command = Function("progress");
-  command.Add(lease.task.id).Add(TokenText(lease)).Add(DumpJson(json));
+  command.Add(ClaimText(lease)).Add(DumpJson(json));
   command.Add(options_.result_ttl.count());
   return RunHeld(command, lease);
 }

@@ -10,14 +10,19 @@
 --   0, 1, ..  the task's definition in pieces of 64 bytes; a longer one stands in task:ID:data
 --   i         16 times its number, which tells its place in the index, and the number of pieces
 --   lease     'UNTIL EPOCH COUNTER STARTED WORKER' of the latest lease; '-' for the times once the
---             task went back. UNTIL has 13 digits
+--             task went back. UNTIL has 13 digits. A task that is ready and has more to tell than its
+--             definition (due, n, error) has this field, with epoch and counter 0 if it was never leased
 --   n         'ATTEMPTS ERRORS CRASHES LOSSES', once any of them isn't 0
 --   due       not before, when that isn't the time of creation
 --   end       when it ended
 --   error     'CODE<tab>MESSAGE' of the last attempt that failed
 --   b         how many it still waits for
 --   x         c when its cancellation was asked for, f when others follow it, w when somebody waits
---             for its end
+--             for its end. A task that hasn't ended and has it also stands in queue:marked
+--
+-- A lease is named by its claim, 'ID EPOCH COUNTER': what its holder shows, and what stands in
+-- queue:NAME:leases. Whoever finds a claim there knows without another look that the task is started
+-- and that this is its latest lease.
 --
 -- status, i and the pieces are the first fields, in this order, as long as Redis keeps the hash
 -- compact.
@@ -180,15 +185,23 @@ local function load(id)
   return task
 end
 
+local function marked_key() return prefix .. 'queue:marked' end
 local function add_flag(id, letter)
   local key = status_key(id)
   local letters = call('HGET', key, 'x') or ''
-  if not find(letters, letter, 1, true) then call('HSET', key, 'x', letters .. letter) end
+  if find(letters, letter, 1, true) then return end
+  call('HSET', key, 'x', letters .. letter)
+  call('SADD', marked_key(), id)
 end
 local function drop_flag(id, letter)
   local key = status_key(id)
   local letters = gsub(call('HGET', key, 'x') or '', letter, '')
-  if letters == '' then call('HDEL', key, 'x') else call('HSET', key, 'x', letters) end
+  if letters == '' then
+    call('HDEL', key, 'x')
+    call('SREM', marked_key(), id)
+  else
+    call('HSET', key, 'x', letters)
+  end
 end
 
 local function definition_of(task)
@@ -241,6 +254,8 @@ local function token_of(task)
   local epoch, counter = match(task.lease or '', '^%S+ (%d+) (%d+) ')
   return epoch or '0', counter or '0'
 end
+local function claim_of(task) return concat({task.id, token_of(task)}, ' ') end
+local function id_of(claim) return sub(claim, 1, 27) end
 local function started_of(lease) return tonumber(match(lease or '', '^%S+ %d+ %d+ (%d+)')) end
 local function until_of(lease) return tonumber(sub(lease, 1, 13)) end
 local function worker_of(task) return match(task.lease or '', '^%S+ %d+ %d+ %S+ (.*)$') or '' end

@@ -155,7 +155,7 @@ end
 local function leave_place(task)
   local queue, id = task.queue, task.id
   if task.status == 'started' then
-    call('ZREM', queue_key(queue, 'leases'), id)
+    call('ZREM', queue_key(queue, 'leases'), claim_of(task))
     call('SREM', queue_key(queue, 'processing'), id)
   elseif task.reason == 'delayed' then
     call('ZREM', queue_key(queue, 'delayed'), id)
@@ -193,6 +193,7 @@ local function end_task(task, status, reason)
     count(task.queue, 'failed_total', 1)
     leave_letter(task)
   end
+  if task.x then call('SREM', marked_key(), task.id) end
   if task.awaited then announce(task.id, '', call('HGETALL', key)) end
   if task.followed then settle(task) end
 end
@@ -215,6 +216,7 @@ local function unblock(task)
     put_delayed(task.queue, task.id, due)
   else
     call('HDEL', key, 'reason')
+    if task.due then call('HSET', key, 'lease', past_lease(task)) end
     make_ready(task.queue, task.priority, task.id)
   end
 end
@@ -287,15 +289,12 @@ local function lose(task)
   end_task(task, 'failed', 'lost')
 end
 
--- Whether a started task's lease is honoured: the latest, and not run out. A token is
--- 'EPOCH COUNTER ', with the space.
-local function is_honoured(lease, token)
-  return sub(lease, 15, 14 + #token) == token and until_of(lease) > now
-end
-
-local function held(id, token)
-  local task = load(id)
-  if not task or task.status ~= 'started' or not is_honoured(task.lease, token) then return nil end
+-- The task, if the claim is that of its latest lease and that hasn't run out.
+local function held(claim)
+  local task = load(id_of(claim))
+  if not task or task.status ~= 'started' or claim_of(task) ~= claim or until_of(task.lease) <= now then
+    return nil
+  end
   return define(task)
 end
 
@@ -306,13 +305,13 @@ local function see_to_overdue(queue, count_max)
   local first = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
   if first and tonumber(first) <= now then
     local lost = call('ZRANGE', key, '-inf', now, 'BYSCORE', 'LIMIT', 0, count_max)
-    for _, id in ipairs(lost) do
-      local task = load(id)
-      if task and task.status == 'started' then
+    for _, claim in ipairs(lost) do
+      local task = load(id_of(claim))
+      if task and task.status == 'started' and claim_of(task) == claim then
         lose(task)
       else  -- deleted by hand, or expired
-        call('ZREM', key, id)
-        call('SREM', queue_key(queue, 'processing'), id)
+        call('ZREM', key, claim)
+        call('SREM', queue_key(queue, 'processing'), id_of(claim))
       end
     end
     seen = #lost
@@ -329,7 +328,12 @@ local function see_to_overdue(queue, count_max)
       if task then
         define(task)
         call('HDEL', status_key(id), 'reason')
-        if task.lease then put_first(queue, task.priority, id) else make_ready(queue, task.priority, id) end
+        if task.lease then
+          put_first(queue, task.priority, id)
+        else
+          call('HSET', status_key(id), 'lease', past_lease(task))
+          make_ready(queue, task.priority, id)
+        end
       end
     end
     seen = seen + #ready

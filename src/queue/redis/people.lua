@@ -40,7 +40,7 @@ register('retry', {}, function(args)
   call('HDEL', key, 'n', 'end', 'reason', 'b')
   drop_flag(id, '[cw]')
   call('HSET', key, 'status', 'queued', 'due', now)
-  if task.lease then call('HSET', key, 'lease', past_lease(task)) end
+  call('HSET', key, 'lease', past_lease(task))
   call('DEL', prefix .. 'task:' .. id .. ':progress', prefix .. 'task:' .. id .. ':ended')
   if #open > 0 then
     follow(id, open)

@@ -75,37 +75,40 @@ local function pop(queue, leases, count_max)
   return popped
 end
 
--- Of a hash as it was made, and never touched since: the definition.
-local function untouched(flat)
-  if flat[1] ~= 'status' or flat[2] ~= 'queued' or flat[3] ~= 'i' then return nil end
-  local pieces = tonumber(flat[4]) % 16
-  if pieces == 0 or #flat ~= 4 + 2 * pieces then return nil end
-  for piece = 0, pieces - 1 do
-    if flat[5 + 2 * piece] ~= DIGITS[piece] then return nil end
+local function data_of(id) return call('GET', prefix .. 'task:' .. id .. ':data') or '' end
+
+-- The definition of a task that has nothing else to tell.
+local function bare_definition(id, key)
+  local first = call('HMGET', key, '0', '1', '2')
+  local a, b, c = first[1], first[2], first[3]
+  if not a then return data_of(id) end
+  if not b then return a end
+  if not c then return a .. b end
+  if #c < PIECE_BYTES then return a .. b .. c end
+  local rest = call('HMGET', key, '3', '4', '5', '6', '7')
+  for piece = 1, 5 do
+    if not rest[piece] then rest[piece] = '' end
   end
-  if pieces == 1 then return flat[6] end
-  if pieces == 2 then return flat[6] .. flat[8] end
-  if pieces == 3 then return flat[6] .. flat[8] .. flat[10] end
-  local all = {}
-  for piece = 1, pieces do all[piece] = flat[4 + 2 * piece] end
-  return concat(all)
+  return a .. b .. c .. concat(rest)
 end
 
--- Of any other: all of it, with the definition if that stands apart. Nothing if it isn't ready.
-local function ready_hash(id, flat)
-  local status, reason, pieces
+-- All of it, with the definition if that stands apart.
+local function whole_hash(id, key)
+  local flat = call('HGETALL', key)
   for i = 1, #flat, 2 do
-    local field = flat[i]
-    if field == 'status' then status = flat[i + 1]
-    elseif field == 'reason' then reason = true
-    elseif field == '0' then pieces = true end
+    if flat[i] == '0' then return flat end
   end
-  if status ~= 'queued' or reason then return nil end
-  if not pieces then
-    flat[#flat + 1] = 'data'
-    flat[#flat + 1] = call('GET', prefix .. 'task:' .. id .. ':data') or ''
-  end
+  flat[#flat + 1] = 'data'
+  flat[#flat + 1] = data_of(id)
   return flat
+end
+
+-- Whether one from a list of ready tasks that has ghosts in it is ready.
+local function is_ready(queue, key)
+  local seen = call('HMGET', key, 'status', 'reason')
+  if seen[1] == 'queued' and not seen[2] then return true end
+  if seen[1] then count(queue, 'ghosts_ready', -1) end
+  return false
 end
 
 local function take(queue, count_max, duration, worker)
@@ -115,22 +118,26 @@ local function take(queue, count_max, duration, worker)
   local epoch, counter, before = seen[1] or '0', tonumber(seen[2]) or 0, tonumber(seen[3]) or 0
   local answer, taken, leases, size = {queue, epoch, counter, now}, {}, {}, 0
   local till = format('%d', now + duration)
-  local lease = till .. ' ' .. epoch .. ' %d ' .. now_text .. ' ' .. gsub(worker, '%%', '%%%%')
+  local head, rest = till .. ' ' .. epoch .. ' ', ' ' .. now_text .. ' ' .. worker
+  local middle = ' ' .. epoch .. ' '
+  local ghosts = tonumber(call('HGET', queue_key(queue, 'stats'), 'ghosts_ready') or '0') ~= 0
   while size < count_max do
     local popped = pop(queue, before + size, count_max - size)
     if #popped == 0 then break end
     for _, id in ipairs(popped) do
       local key = status_key(id)
-      local flat = call('HGETALL', key)
-      local task = untouched(flat) or ready_hash(id, flat)
-      if task then
-        counter, size = counter + 1, size + 1
-        call('HSET', key, 'status', 'started', 'lease', format(lease, counter))
-        taken[size] = id
-        leases[2 * size - 1], leases[2 * size] = till, id
-        answer[2 * size + 3], answer[2 * size + 4] = id, task
-      else
-        count(queue, 'ghosts_ready', -1)
+      if not ghosts or is_ready(queue, key) then
+        local number = format('%d', counter + 1)
+        local fields = call('HSET', key, 'status', 'started', 'lease', head .. number .. rest)
+        if fields == 2 then
+          call('DEL', key)  -- there was nothing: deleted by hand
+        else
+          counter, size = counter + 1, size + 1
+          taken[size] = id
+          leases[2 * size - 1], leases[2 * size] = till, id .. middle .. number
+          answer[2 * size + 3] = id
+          answer[2 * size + 4] = fields == 1 and bare_definition(id, key) or whole_hash(id, key)
+        end
       end
     end
   end
@@ -224,10 +231,14 @@ local function hand_over(queue, definition, awaited)
         local last = #hash
         hash[last + 1] = 'lease'
         hash[last + 2] = concat({till, ids.epoch, format('%d', ids.counter), now_text, worker}, ' ')
-        if awaited then hash[last + 3], hash[last + 4] = 'x', 'w' end
+        if awaited then
+          hash[last + 3], hash[last + 4] = 'x', 'w'
+          call('SADD', marked_key(), id)
+        end
         call('HSET', status_key(id), unpack(hash))
         list_in_index(id, number)
-        call('ZADD', queue_key(queue, 'leases'), till, id)
+        call('ZADD', queue_key(queue, 'leases'), till,
+             concat({id, ids.epoch, format('%d', ids.counter)}, ' '))
         call('SADD', queue_key(queue, 'processing'), id)
         return id
       end

@@ -13,7 +13,7 @@ register('enqueue', {}, function(args)
     local id = hand_over(queue, args[6], awaited)
     if not id then
       id = create(args[6])
-      if awaited then call('HSET', status_key(id), 'x', 'w') end
+      if awaited then add_flag(id, 'w') end
       make_ready(queue, tonumber(args[5]), id)
     end
     return {id}
@@ -54,15 +54,18 @@ register('enqueue', {}, function(args)
   return added
 end)
 
--- ended: the ids that have to leave the places of started tasks, at the end of the call.
-local function complete(id, token, result, ttl, unique, faulty, args, first, last)
-  local key = status_key(id)
-  local seen = call('HMGET', key, 'status', 'lease', 'x', 'n', 'error')
-  if seen[1] ~= 'started' or not is_honoured(seen[2], token) then return 'stale' end
-  local flags = seen[3]
-  if flags and find(flags, 'c', 1, true) then
-    end_cancelled(define(load(id)))
-    return 'cancelled'
+-- Of one that is more than usual: marked, no longer held, or with more to do than its end.
+local function complete_one(claim, till, marked, result, ttl, unique, faulty, args, first, last)
+  if not till or tonumber(till) <= now then return 'stale' end
+  local id = id_of(claim)
+  local key, seen, letters = status_key(id), nil, ''
+  if marked then
+    seen = call('HMGET', key, 'x', 'lease', 'n', 'error')
+    letters = seen[1] or ''
+    if find(letters, 'c', 1, true) then
+      end_cancelled(define(load(id)))
+      return 'cancelled'
+    end
   end
   if faulty ~= '' then return 'faulty' end
   for i = first, last, TASK_ARGUMENTS do
@@ -74,11 +77,12 @@ local function complete(id, token, result, ttl, unique, faulty, args, first, las
   if unique ~= '' and call('HGET', prefix .. 'queue:unique', unique) == id then
     call('HDEL', prefix .. 'queue:unique', unique)
   end
-  if flags then
-    if find(flags, 'f', 1, true) then settle({id = id, status = 'finished'}) end
-    if find(flags, 'w', 1, true) then
+  if marked then
+    call('SREM', marked_key(), id)
+    if find(letters, 'f', 1, true) then settle({id = id, status = 'finished'}) end
+    if find(letters, 'w', 1, true) then
       announce(id, result, {'status', 'finished', 'lease', seen[2], 'end', now_text,
-                            'n', seen[4] or '', 'error', seen[5] or ''})
+                            'n', seen[3] or '', 'error', seen[4] or ''})
     end
   end
   for i = first, last, TASK_ARGUMENTS do
@@ -88,48 +92,72 @@ local function complete(id, token, result, ttl, unique, faulty, args, first, las
   return 'ok'
 end
 
+-- Out of the places of started tasks.
+local function leave_started(queue, ids, claims)
+  if #ids == 0 then return end
+  call('ZREM', queue_key(queue, 'leases'), unpack(claims))
+  call('SREM', queue_key(queue, 'processing'), unpack(ids))
+  call('RPUSH', queue_key(queue, 'completed'), unpack(ids))
+  count(queue, 'finished_total', #ids)
+end
+
 -- complete: ARGV = now, tail, how long results are kept, number of arguments about a hand (0, or as for
--- `take` after its name: hand, how long to park it, size, duration, worker, queues), then for each completion: id, token, result and
--- '' if it's as the one before and has nothing more; else the number of follow-ups, queue, unique key,
--- '' or anything if it can't be stored, seven for each follow-up (as in end.lua). Returns the number of
--- completions if all took effect; else for each: ok, stale, cancelled, faulty, or 'missing ID'. With a hand,
--- which is parked if nothing is ready, {that, milliseconds until something falls due or '', or '-' if it
--- wasn't parked}.
+-- `take` after its name: hand, how long to park it, size, duration, worker, queues), then groups of
+-- completions: how many (at most 1000), queue, and for each its claim and result; or for one that does
+-- more than end: '', queue, claim, result, unique key, '' or anything if it can't be stored, number of
+-- follow-ups, seven arguments for each of these (as in end.lua).
+-- Returns the number of completions if all took effect; else for each: ok, stale, cancelled, faulty, or
+-- 'missing ID'. With a hand, which is parked if nothing is ready, {that, milliseconds until something
+-- falls due or '', or '-' if it wasn't parked}.
 register('complete', {'allow-oom'}, function(args)
   tail = args[2]
   local handed = tonumber(args[4])
   local ttl, total, at, size = args[3], #args, 5 + handed, 0
-  local answers, ended, queues = nil, nil, {}
-  while at <= total do
-    local id, token, result, more = args[at], args[at + 1], args[at + 2], args[at + 3]
-    local unique, faulty, first, last = '', '', at + 4, at + 3
-    if more ~= '' then
-      local queue = args[at + 4]
-      unique, faulty, first = args[at + 5], args[at + 6], at + 7
-      last = at + 6 + tonumber(more) * TASK_ARGUMENTS
-      ended = queues[queue]
-      if not ended then
-        ended = {}
-        queues[queue] = ended
-      end
-    end
-    at = last + 1
-    size = size + 1
-    local answer = complete(id, token, result, ttl, unique, faulty, args, first, last)
-    if answer == 'ok' then
-      ended[#ended + 1] = id
-    elseif not answers then
+  local answers = nil
+  local head, rest = prefix .. 'task:', ':result'
+  local function note(answer)
+    if answer ~= 'ok' and not answers then
       answers = {}
-      for i = 1, size - 1 do answers[i] = 'ok' end
+      for i = 1, size do answers[i] = 'ok' end
     end
+    size = size + 1
     if answers then answers[size] = answer end
   end
-  for queue, done in pairs(queues) do
-    if #done > 0 then
-      spread('ZREM', queue_key(queue, 'leases'), done)
-      spread('SREM', queue_key(queue, 'processing'), done)
-      spread('RPUSH', queue_key(queue, 'completed'), done)
-      count(queue, 'finished_total', #done)
+  while at <= total do
+    local queue = args[at + 1]
+    if args[at] == '' then
+      local claim, last = args[at + 2], at + 6 + tonumber(args[at + 6]) * TASK_ARGUMENTS
+      local id = id_of(claim)
+      local answer = complete_one(claim, call('ZSCORE', queue_key(queue, 'leases'), claim),
+                                  call('SISMEMBER', marked_key(), id) == 1, args[at + 3], ttl,
+                                  args[at + 4], args[at + 5], args, at + 7, last)
+      if answer == 'ok' then leave_started(queue, {id}, {claim}) end
+      note(answer)
+      at = last + 1
+    else
+      local number, claims, ids, done, done_claims = tonumber(args[at]), {}, {}, {}, {}
+      for i = 1, number do
+        local claim = args[at + 2 * i]
+        claims[i], ids[i] = claim, id_of(claim)
+      end
+      local tills = call('ZMSCORE', queue_key(queue, 'leases'), unpack(claims))
+      local marks = call('SMISMEMBER', marked_key(), unpack(ids))
+      for i = 1, number do
+        local id, till, result = ids[i], tills[i], args[at + 2 * i + 1]
+        local answer = 'ok'
+        if till and marks[i] == 0 and tonumber(till) > now then
+          call('HSET', status_key(id), 'status', 'finished', 'end', now_text)
+          call('PSETEX', head .. id .. rest, ttl, result)
+        else
+          answer = complete_one(claims[i], till, marks[i] == 1, result, ttl, '', '', args, 1, 0)
+        end
+        if answer == 'ok' then
+          done[#done + 1], done_claims[#done_claims + 1] = id, claims[i]
+        end
+        note(answer)
+      end
+      leave_started(queue, done, done_claims)
+      at = at + 2 + 2 * number
     end
   end
   if handed == 0 then return answers or size end
@@ -147,17 +175,17 @@ local function backoff(task, random)
   return floor(wait / 2 + wait / 2 * random)
 end
 
--- fail: ARGV = now, tail, id, token, code, message, '1' if it may be tried again, a random number
+-- fail: ARGV = now, tail, claim, code, message, '1' if it may be tried again, a random number
 -- below 1. Returns 1, or 0 for a lease that isn't honoured.
 register('fail', {'allow-oom'}, function(args)
   tail = args[2]
-  local task = held(args[3], args[4])
+  local task = held(args[3])
   if not task then return 0 end
   if task.cancelled then
     end_cancelled(task)
     return 1
   end
-  local code, message = args[5], args[6]
+  local code, message = args[4], args[5]
   local crashed = code == 'crashed'
   task.attempts = task.attempts + 1
   if crashed then task.crashes = task.crashes + 1 else task.errors = task.errors + 1 end
@@ -166,42 +194,41 @@ register('fail', {'allow-oom'}, function(args)
   if crashed and task.crashes >= task.crashes_max then
     tell(task, 'q')
     end_task(task, 'failed', 'quarantined')
-  elseif not crashed and (args[7] ~= '1' or task.errors >= task.errors_max) then
+  elseif not crashed and (args[6] ~= '1' or task.errors >= task.errors_max) then
     end_task(task, 'failed')
   else
-    put_back(task, backoff(task, tonumber(args[8])))
+    put_back(task, backoff(task, tonumber(args[7])))
   end
   return 1
 end)
 
--- release: ARGV = now, tail, id, token, delay. Returns as fail.
+-- release: ARGV = now, tail, claim, delay. Returns as fail.
 register('release', {'allow-oom'}, function(args)
   tail = args[2]
-  local task = held(args[3], args[4])
+  local task = held(args[3])
   if not task then return 0 end
   if task.cancelled then
     end_cancelled(task)
   else
     tell(task, 'r')
-    put_back(task, tonumber(args[5]))
+    put_back(task, tonumber(args[4]))
   end
   return 1
 end)
 
--- progress: ARGV = now, tail, id, token, JSON, how long it's kept. Returns as fail.
+-- progress: ARGV = now, tail, claim, JSON, how long it's kept. Returns as fail.
 register('progress', {'allow-oom'}, function(args)
-  if not held(args[3], args[4]) then return 0 end
-  call('SET', prefix .. 'task:' .. args[3] .. ':progress', args[5], 'PX', args[6])
+  if not held(args[3]) then return 0 end
+  call('SET', prefix .. 'task:' .. id_of(args[3]) .. ':progress', args[4], 'PX', args[5])
   return 1
 end)
 
--- extend: ARGV = now, tail, duration, then for each lease: id, token. Returns for each: held, lost or
--- cancelled.
+-- extend: ARGV = now, tail, duration, then the claims. Returns for each: held, lost or cancelled.
 register('extend', {'allow-oom'}, function(args)
   tail = args[2]
   local answers, till = {}, now + tonumber(args[3])
-  for at = 4, #args, 2 do
-    local task = held(args[at], args[at + 1])
+  for at = 4, #args do
+    local task = held(args[at])
     if not task then
       answers[#answers + 1] = 'lost'
     elseif task.cancelled then
@@ -210,7 +237,7 @@ register('extend', {'allow-oom'}, function(args)
     else
       local longest = max(till, until_of(task.lease))
       call('HSET', status_key(task.id), 'lease', longest .. sub(task.lease, 14))
-      call('ZADD', queue_key(task.queue, 'leases'), longest, task.id)
+      call('ZADD', queue_key(task.queue, 'leases'), longest, args[at])
       answers[#answers + 1] = 'held'
     end
   end
