@@ -181,6 +181,16 @@ TEST_P(QueueConformance, PayloadBeyondTheLimitIsRefused) {
   EXPECT_EQ(TakeOne().task.payload, task.payload);
 }
 
+// Back ends may store small ones otherwise than large ones.
+TEST_P(QueueConformance, PayloadOfAnySizeComesBack) {
+  for (size_t size = 1; size < 700; size += 3) {
+    NewTask task = MakeTask();
+    task.payload = {{"text", std::string(size, 'x')}};
+    Add(task);
+    EXPECT_EQ(TakeOne().task.payload, task.payload) << size;
+  }
+}
+
 TEST_P(QueueConformance, LongPayloadIsLikeAnyOther) {
   NewTask task = MakeTask();
   task.payload = {{"text", std::string(30000, 'x') + "giraffe"}};
@@ -275,7 +285,9 @@ TEST_P(QueueConformance, DelayedTaskWaitsForItsTime) {
   Advance(Milliseconds(4999));
   EXPECT_THAT(Take(), IsEmpty());
   Advance(Milliseconds(1));
-  EXPECT_EQ(TakeOne().task.id, id);
+  const Lease lease = TakeOne();
+  EXPECT_EQ(lease.task.id, id);
+  EXPECT_EQ(lease.task.available_at, Now());
   EXPECT_EQ(Stats().delayed, 0);
 }
 
@@ -416,6 +428,56 @@ TEST_P(QueueConformance, BatchOfCompletionsIsAnsweredOneByOne) {
   EXPECT_EQ((*answers)[1].code(), Code::kStale);
   EXPECT_EQ((*answers)[2].code(), Code::kInvalid);
   EXPECT_EQ(Get(leases[2].task.id).status, Status::kStarted);
+}
+
+// Once on its own and once while somebody waits for another task: back ends may check a batch at
+// once if there is nothing special about any task.
+TEST_P(QueueConformance, ALeaseInABatchCountsOnce) {
+  for (const bool followed : {false, true}) {
+    if (followed) {
+      NewTask follower = MakeTask();
+      follower.after = {Add()};
+      Add(follower);
+      ASSERT_THAT(Take(1), SizeIs(1));
+    }
+    for (int i = 0; i < 4; ++i) Add();
+    const std::vector<Lease> leases = Take(4);
+    ASSERT_THAT(leases, SizeIs(4));
+    ASSERT_TRUE(Finish(leases[3]).ok());
+    std::vector<Completion> completions;
+    for (const size_t i : {0, 1, 0, 3, 2}) {
+      Completion& completion = completions.emplace_back();
+      completion.lease = leases[i];
+      completion.result = {{"at", completions.size()}};
+    }
+    ++completions[4].lease.token.counter;  // a token that nobody was given
+    const auto answers = queue_->Complete(completions);
+    ASSERT_TRUE(answers.ok()) << answers.message();
+    ASSERT_THAT(*answers, SizeIs(5));
+    EXPECT_TRUE((*answers)[0].ok());
+    EXPECT_TRUE((*answers)[1].ok());
+    for (const size_t i : {2, 3, 4}) EXPECT_EQ((*answers)[i].code(), Code::kStale) << i;
+    EXPECT_EQ(Get(leases[0].task.id).result, Json({{"at", 1}}));
+    EXPECT_EQ(Get(leases[2].task.id).status, Status::kStarted);
+    ASSERT_TRUE(Finish(leases[2]).ok());
+  }
+}
+
+TEST_P(QueueConformance, CancelledInTheMiddleOfALongQueueIsNotLeased) {
+  constexpr size_t kTasks = 2500;
+  const auto ids = queue_->Enqueue(std::vector<NewTask>(kTasks, MakeTask()));
+  ASSERT_TRUE(ids.ok());
+  const TaskId& id = (*ids)[kTasks / 2];
+  ASSERT_TRUE(queue_->Cancel(id).ok());
+  std::set<TaskId> leased;
+  while (true) {
+    const std::vector<Lease> leases = Take(500);
+    if (leases.empty()) break;
+    for (const Lease& lease : leases) EXPECT_TRUE(leased.insert(lease.task.id).second);
+  }
+  EXPECT_EQ(leased.size(), kTasks - 1);
+  EXPECT_FALSE(leased.contains(id));
+  EXPECT_EQ(Get(id).status, Status::kCancelled);
 }
 
 TEST_P(QueueConformance, ExtendedLeaseLastsLonger) {

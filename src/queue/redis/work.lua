@@ -92,13 +92,61 @@ local function complete_one(claim, till, marked, result, ttl, unique, faulty, ar
   return 'ok'
 end
 
--- Out of the places of started tasks.
-local function leave_started(queue, ids, claims)
+-- From the places of started tasks, but for their claims, to that of finished ones.
+local function move_finished(queue, ids)
   if #ids == 0 then return end
-  call('ZREM', queue_key(queue, 'leases'), unpack(claims))
   call('SREM', queue_key(queue, 'processing'), unpack(ids))
   call('RPUSH', queue_key(queue, 'completed'), unpack(ids))
   count(queue, 'finished_total', #ids)
+end
+
+-- Whether the claim is that of the latest lease of a started task.
+local function is_latest(claim)
+  local id = id_of(claim)
+  local seen = call('HMGET', status_key(id), 'status', 'lease')
+  return seen[1] == 'started' and claim_of({id = id, lease = seen[2]}) == claim
+end
+
+-- A group of completions that do nothing but end: at args[at] how many, then as for `complete`. Adds the
+-- answer to each.
+local function complete_group(args, at, ttl, answers)
+  local size, queue, claims, ids = tonumber(args[at]), args[at + 1], {}, {}
+  for i = 1, size do
+    local claim = args[at + 2 * i]
+    claims[i], ids[i] = claim, id_of(claim)
+  end
+  local key, done, before = queue_key(queue, 'leases'), {}, #answers
+  local first = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
+  -- As a rule no lease of the queue has run out and nobody waits for an end; then a claim that
+  -- stands among the leases is all that there is to check, and taking them out tells how many did.
+  if first and tonumber(first) > now and call('EXISTS', marked_key()) == 0 then
+    local all = call('ZREM', key, unpack(claims)) == size
+    local head, rest = prefix .. 'task:', ':result'
+    for i = 1, size do
+      if all or is_latest(claims[i]) then
+        local id = ids[i]
+        call('HSET', status_key(id), 'status', 'finished', 'end', now_text)
+        call('PSETEX', head .. id .. rest, ttl, args[at + 2 * i + 1])
+        done[#done + 1], answers[before + i] = id, 'ok'
+      else
+        answers[before + i] = 'stale'
+      end
+    end
+  else
+    local tills = call('ZMSCORE', key, unpack(claims))
+    local marks = call('SMISMEMBER', marked_key(), unpack(ids))
+    for i = 1, size do
+      local answer = complete_one(claims[i], tills[i], marks[i] == 1, args[at + 2 * i + 1], ttl, '',
+                                  '', args, 1, 0)
+      if answer == 'ok' then
+        call('ZREM', key, claims[i])
+        done[#done + 1] = ids[i]
+      end
+      answers[before + i] = answer
+    end
+  end
+  move_finished(queue, done)
+  return #done == size
 end
 
 -- complete: ARGV = now, tail, how long results are kept, number of arguments about a hand (0, or as for
@@ -112,57 +160,32 @@ end
 register('complete', {'allow-oom'}, function(args)
   tail = args[2]
   local handed = tonumber(args[4])
-  local ttl, total, at, size = args[3], #args, 5 + handed, 0
-  local answers = nil
-  local head, rest = prefix .. 'task:', ':result'
-  local function note(answer)
-    if answer ~= 'ok' and not answers then
-      answers = {}
-      for i = 1, size do answers[i] = 'ok' end
-    end
-    size = size + 1
-    if answers then answers[size] = answer end
-  end
+  local ttl, total, at = args[3], #args, 5 + handed
+  local answers, faultless = {}, true
   while at <= total do
-    local queue = args[at + 1]
     if args[at] == '' then
-      local claim, last = args[at + 2], at + 6 + tonumber(args[at + 6]) * TASK_ARGUMENTS
-      local id = id_of(claim)
+      local queue, claim = args[at + 1], args[at + 2]
+      local id, last = id_of(claim), at + 6 + tonumber(args[at + 6]) * TASK_ARGUMENTS
       local answer = complete_one(claim, call('ZSCORE', queue_key(queue, 'leases'), claim),
                                   call('SISMEMBER', marked_key(), id) == 1, args[at + 3], ttl,
                                   args[at + 4], args[at + 5], args, at + 7, last)
-      if answer == 'ok' then leave_started(queue, {id}, {claim}) end
-      note(answer)
+      if answer == 'ok' then
+        call('ZREM', queue_key(queue, 'leases'), claim)
+        move_finished(queue, {id})
+      else
+        faultless = false
+      end
+      answers[#answers + 1] = answer
       at = last + 1
     else
-      local number, claims, ids, done, done_claims = tonumber(args[at]), {}, {}, {}, {}
-      for i = 1, number do
-        local claim = args[at + 2 * i]
-        claims[i], ids[i] = claim, id_of(claim)
-      end
-      local tills = call('ZMSCORE', queue_key(queue, 'leases'), unpack(claims))
-      local marks = call('SMISMEMBER', marked_key(), unpack(ids))
-      for i = 1, number do
-        local id, till, result = ids[i], tills[i], args[at + 2 * i + 1]
-        local answer = 'ok'
-        if till and marks[i] == 0 and tonumber(till) > now then
-          call('HSET', status_key(id), 'status', 'finished', 'end', now_text)
-          call('PSETEX', head .. id .. rest, ttl, result)
-        else
-          answer = complete_one(claims[i], till, marks[i] == 1, result, ttl, '', '', args, 1, 0)
-        end
-        if answer == 'ok' then
-          done[#done + 1], done_claims[#done_claims + 1] = id, claims[i]
-        end
-        note(answer)
-      end
-      leave_started(queue, done, done_claims)
-      at = at + 2 + 2 * number
+      faultless = complete_group(args, at, ttl, answers) and faultless
+      at = at + 2 + 2 * tonumber(args[at])
     end
   end
-  if handed == 0 then return answers or size end
+  if faultless then answers = #answers end
+  if handed == 0 then return answers end
   finish()
-  return {answers or size, park_idle(args, 5, 4 + handed)}
+  return {answers, park_idle(args, 5, 4 + handed)}
 end)
 
 local function backoff(task, random)
