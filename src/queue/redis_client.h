@@ -107,7 +107,17 @@ class RedisQueue final : public TaskQueue {
   // the end since.
   static Result<Seen> ReadEnd(const TaskId& id, Reply hash, std::string_view data,
                               std::string_view told);
-  Command AwaitEnd(const TaskId& id, Milliseconds longest) const;
+  // A channel through which the ends of tasks are told. One that was left to wait in vain isn't
+  // kept.
+  struct Ear {
+    std::string channel;
+    std::unique_ptr<storage::Redis::Waiting> messages;
+  };
+  Result<std::unique_ptr<Ear>> FindEar();
+  // What is told of the end of this task, or nothing by then; the ear is gone if it broke.
+  static std::optional<std::string> Hear(std::unique_ptr<Ear>& ear, const TaskId& id,
+                                         SteadyTime deadline, const std::stop_token& stop);
+  void Keep(std::unique_ptr<Ear> ear);  // for the next who waits
   // Ids that may pass the filter, newest first, a portion at a time, until `use` has enough.
   Result<> ForEachCandidate(const TaskFilter& filter,
                             const std::function<Result<bool>(std::span<const TaskId>)>& use);
@@ -121,7 +131,9 @@ class RedisQueue final : public TaskQueue {
   const RedisQueueOptions options_;
   const std::shared_ptr<storage::Redis> redis_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Hand>> hands_;  // by mutex_: those that no call is using
+  // By mutex_: those that no call is using.
+  std::vector<std::unique_ptr<Hand>> hands_;
+  std::vector<std::unique_ptr<Ear>> ears_;
 };
 
 }  // namespace msearch::queue

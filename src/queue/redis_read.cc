@@ -146,8 +146,7 @@ Result<RedisQueue::Seen> RedisQueue::ReadEnd(const TaskId& id, Reply hash, std::
   }
   Seen seen;
   seen.stored = TRY(UnpackTask(id, hash, data));
-  TRY(AddRest(seen.stored, fields[0], fields[1]));
-  seen.events = fields[2];
+  TRY(AddRest(seen.stored, fields[1], fields[2]));
   return seen;
 }
 

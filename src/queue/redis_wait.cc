@@ -4,6 +4,9 @@
 // until he is given tasks there or told to look. A parked hand stays between two calls, so that a
 // worker that asks every second costs the server nothing; that of a worker that doesn't stay is
 // only told to look, so that what it doesn't ask for goes to others.
+//
+// Who waits for the end of a task does so at the end of another channel, an ear, which the task
+// knows.
 #include <algorithm>
 #include <array>
 
@@ -18,12 +21,12 @@ using std::chrono::steady_clock;
 using storage::RedisCommand;
 using storage::RedisReply;
 
-// Beyond what a wait may take in the server, until its connection counts as broken.
-constexpr Milliseconds kLate{5000};
 // A hand isn't trusted for longer than this beyond the time at which its owner wants to look again.
 constexpr Milliseconds kTrust{2000};
 // For a message that the server has sent already.
 constexpr Milliseconds kOnItsWay{1000};
+// Between uses; each is a connection.
+constexpr size_t kEarsKept = 4;
 
 const Error kSenseless{Code::kCorrupt, "redis: an answer that makes no sense"};
 
@@ -194,6 +197,11 @@ void RedisQueue::Keep(std::unique_ptr<Hand> hand) {
   hands_.push_back(std::move(hand));
 }
 
+void RedisQueue::Keep(std::unique_ptr<Ear> ear) {
+  const std::lock_guard lock(mutex_);
+  if (ears_.size() < kEarsKept) ears_.push_back(std::move(ear));
+}
+
 // Nobody else looks for the hand meanwhile: its worker is the one that calls.
 std::unique_ptr<RedisQueue::Hand> RedisQueue::FindIdle(std::span<const Completion> completions) {
   const std::string& worker = completions.front().lease.worker;
@@ -243,71 +251,82 @@ Result<> RedisQueue::StepBack(const std::string& worker) {
   return Ok{};
 }
 
+Result<std::unique_ptr<RedisQueue::Ear>> RedisQueue::FindEar() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ears_.empty()) {
+      std::unique_ptr<Ear> ear = std::move(ears_.back());
+      ears_.pop_back();
+      return ear;
+    }
+  }
+  auto ear = std::make_unique<Ear>();
+  ear->channel = Key("queue:ear:" + HexEncode(RandomBytes(12)));
+  ear->messages = TRY(redis_->Subscribe(ear->channel));
+  return ear;
+}
+
+std::optional<std::string> RedisQueue::Hear(std::unique_ptr<Ear>& ear, const TaskId& id,
+                                            SteadyTime deadline, const std::stop_token& stop) {
+  while (true) {
+    auto message = ear->messages->Get(deadline, stop);
+    if (message.ok() && !*message) return std::nullopt;
+    if (!message.ok() || (*message)->is_error() || (*message)->items.size() != 3) {
+      ear.reset();
+      return std::nullopt;
+    }
+    std::string& told = (**message).items[2].text;
+    const auto fields = CutNetstrings(told);
+    // An ear that was used before may hear of what its user no longer waited for.
+    if (fields.ok() && !fields->empty() && fields->front() == id) return std::move(told);
+  }
+}
+
 Result<Task> RedisQueue::EnqueueAndAwait(const NewTask& task, Milliseconds wait_max,
                                          std::stop_token stop) {
   const Draft draft = TRY(CheckNewTask(task));
   if (!IsPlain(task)) return TaskQueue::EnqueueAndAwait(task, wait_max, stop);
   const SteadyTime begin = steady_clock::now();
   const std::string definition = PackDefinition(task, draft.payload);
+  std::unique_ptr<Ear> ear = TRY(FindEar());
   RedisCommand command = Function("enqueue");
   command.Add("w").Add(task.queue).Add(static_cast<int>(task.priority)).Add(definition);
+  command.Add(ear->channel);
   const RedisReply reply = TRY(Run(command));
   if (reply.items.size() != 1) return kSenseless;
   const TaskId& id = reply.items[0].text;
-  const Milliseconds longest = std::min(options_.look_every, wait_max);
-  if (longest.count() > 0) {
-    const RedisCommand end = AwaitEnd(id, longest);
-    const auto waiting = TRY(redis_->Wait(std::span(&end, 1)));
-    const auto told = TRY(waiting->Get(begin + longest + kLate, stop));
-    if (told && told->is_error()) return ErrorOf(*told);
-    if (told && !told->text.empty()) {
-      return std::move(TRY(ReadEnd(id, RedisReply(), definition, told->text)).stored.task);
-    }
+  if (const auto told = Hear(ear, id, begin + std::min(options_.look_every, wait_max), stop)) {
+    Keep(std::move(ear));
+    return std::move(TRY(ReadEnd(id, RedisReply(), definition, *told)).stored.task);
   }
   const auto gone = std::chrono::duration_cast<Milliseconds>(steady_clock::now() - begin);
   return Await(id, std::max(wait_max - gone, Milliseconds(0)), stop);
 }
 
-RedisCommand RedisQueue::AwaitEnd(const TaskId& id, Milliseconds longest) const {
-  const std::string key = Key("task:" + id + ":ended");
-  RedisCommand command("BLMOVE");
-  command.Add(key).Add(key).Add("LEFT").Add("RIGHT");
-  return command.Add(std::to_string(static_cast<double>(longest.count()) / 1000));
-}
-
 Result<Task> RedisQueue::Await(const TaskId& id, Milliseconds wait_max, std::stop_token stop) {
   const SteadyTime deadline = steady_clock::now() + wait_max;
   if (!CreatedAt(id)) return Error{Code::kNotFound, "task " + id + ": not known"};
+  std::unique_ptr<Ear> ear;
   while (true) {
     const SteadyTime now = steady_clock::now();
-    if (now >= deadline || stop.stop_requested()) {
-      return std::move(TRY(LookAt(id)).stored.task);
-    }
-    const Milliseconds longest =
-        std::min(options_.look_every, std::chrono::ceil<Milliseconds>(deadline - now));
-    // Both in one message: `look` sees to it that the second is answered, even if the task has
-    // ended.
-    std::array commands{Function("look", false), AwaitEnd(id, longest)};
-    commands[0].Add("1").Add(id);
-    const auto waiting = TRY(redis_->Wait(commands));
-    const auto looked = TRY(waiting->Get(now + kLate, {}));
-    if (!looked) return Error{Code::kUnavailable, "redis " + redis_->where() + ": fell silent"};
-    if (IsMissingFunction(*looked)) {
-      TRY(LoadFunctions());
-      continue;
-    }
-    if (looked->is_error()) return ErrorOf(*looked);
-    std::vector<Seen> seen = TRY(ReadLook(*looked));
-    const Status status = seen.empty() ? Status::kFinished : seen[0].stored.task.status;
-    const bool ended = status != Status::kQueued && status != Status::kStarted;
-    const auto told = TRY(waiting->Get(now + longest + kLate, ended ? std::stop_token() : stop));
+    if (now >= deadline || stop.stop_requested()) return std::move(TRY(LookAt(id)).stored.task);
+    if (ear == nullptr) ear = TRY(FindEar());
+    RedisCommand command = Function("look", false);
+    command.Add(ear->channel).Add(id);
+    RedisReply looked = TRY(Run(command));
+    std::vector<Seen> seen = TRY(ReadLook(looked));
     if (seen.empty()) return Error{Code::kNotFound, "task " + id + ": not known"};
-    if (ended) return std::move(seen[0].stored.task);
-    if (told && told->is_error()) return ErrorOf(*told);
-    if (told && !told->text.empty())
-      return std::move(
-          TRY(ReadEnd(id, looked->items[0].items[1], looked->items[0].items[2].text, told->text))
-              .stored.task);
+    const Status status = seen[0].stored.task.status;
+    if (status != Status::kQueued && status != Status::kStarted) {
+      Keep(std::move(ear));
+      return std::move(seen[0].stored.task);
+    }
+    const auto told = Hear(ear, id, std::min(deadline, now + options_.look_every), stop);
+    if (!told) continue;
+    Keep(std::move(ear));
+    RedisReply& item = looked.items[0];
+    return std::move(
+        TRY(ReadEnd(id, std::move(item.items[1]), item.items[2].text, *told)).stored.task);
   }
 }
 

@@ -17,15 +17,13 @@
 --   end       when it ended
 --   error     'CODE<tab>MESSAGE' of the last attempt that failed
 --   b         how many it still waits for
---   x         c when its cancellation was asked for, f when others follow it, w when somebody waits
---             for its end. A task that hasn't ended and has it also stands in queue:marked
+--   x         c when its cancellation was asked for, f when others follow it
+--   w         ears: channels of those who wait for its end, at most eight. A task that hasn't ended and
+--             has x or w also stands in queue:marked
 --
 -- A lease is named by its claim, 'ID EPOCH COUNTER': what its holder shows, and what stands in
 -- queue:NAME:leases. Whoever finds a claim there knows without another look that the task is started
 -- and that this is its latest lease.
---
--- status, i and the pieces are the first fields, in this order, as long as Redis keeps the hash
--- compact.
 --
 -- A definition is eight fields as LENGTH:TEXT (queue, kind, 'PRIORITY [TIMEOUT [POLICY]]', parent,
 -- unique key, tasks that it follows, queue and kind of its dead letter) and then the payload.
@@ -180,7 +178,6 @@ local function load(id)
   if task.x then
     task.cancelled = find(task.x, 'c', 1, true)
     task.followed = find(task.x, 'f', 1, true)
-    task.awaited = find(task.x, 'w', 1, true)
   end
   return task
 end
@@ -191,6 +188,17 @@ local function add_flag(id, letter)
   local letters = call('HGET', key, 'x') or ''
   if find(letters, letter, 1, true) then return end
   call('HSET', key, 'x', letters .. letter)
+  call('SADD', marked_key(), id)
+end
+local function add_ear(id, ear)
+  local key = status_key(id)
+  local ears = call('HGET', key, 'w')
+  if ears then
+    local _, size = gsub(ears, ' ', ' ')
+    if size == 7 then ears = match(ears, ' (.*)$') end
+    ear = ears .. ' ' .. ear
+  end
+  call('HSET', key, 'w', ear)
   call('SADD', marked_key(), id)
 end
 local function drop_flag(id, letter)

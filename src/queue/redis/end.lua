@@ -141,14 +141,12 @@ leave_letter = function(task)
   add(task.letter_queue, task.priority, definition, 0, task.unique, '', '')
 end
 
--- Tells those who wait for its end (Await) what changed since they saw it: netstrings of result, progress,
--- history and then of fields and values of the hash. They read it without asking again.
-local function announce(id, result, changed)
-  local name = prefix .. 'task:' .. id
-  local key = name .. ':ended'
-  local apart = call('MGET', name .. ':progress', name .. ':events')
-  call('RPUSH', key, netstrings({result, apart[1] or '', apart[2] or '', unpack(changed)}))
-  call('PEXPIRE', key, '60000')
+-- Tells those who wait for its end (Await) what changed since they saw it: netstrings of id, result,
+-- progress and then of fields and values of the hash. They read it without asking again.
+local function announce(id, ears, result, changed)
+  local progress = call('GET', prefix .. 'task:' .. id .. ':progress') or ''
+  local message = netstrings({id, result, progress, unpack(changed)})
+  for ear in gmatch(ears, '%S+') do call('SPUBLISH', ear, message) end
 end
 
 -- Out of the place where a task of its present status stands.
@@ -193,8 +191,8 @@ local function end_task(task, status, reason)
     count(task.queue, 'failed_total', 1)
     leave_letter(task)
   end
-  if task.x then call('SREM', marked_key(), task.id) end
-  if task.awaited then announce(task.id, '', call('HGETALL', key)) end
+  if task.x or task.w then call('SREM', marked_key(), task.id) end
+  if task.w then announce(task.id, task.w, '', call('HGETALL', key)) end
   if task.followed then settle(task) end
 end
 

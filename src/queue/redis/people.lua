@@ -37,11 +37,11 @@ register('retry', {}, function(args)
   leave_place(task)
   if task.unique ~= '' then call('HSET', prefix .. 'queue:unique', task.unique, id) end
   local key = status_key(id)
-  call('HDEL', key, 'n', 'end', 'reason', 'b')
-  drop_flag(id, '[cw]')
+  call('HDEL', key, 'n', 'end', 'reason', 'b', 'w')
+  drop_flag(id, 'c')
   call('HSET', key, 'status', 'queued', 'due', now)
   call('HSET', key, 'lease', past_lease(task))
-  call('DEL', prefix .. 'task:' .. id .. ':progress', prefix .. 'task:' .. id .. ':ended')
+  call('DEL', prefix .. 'task:' .. id .. ':progress')
   if #open > 0 then
     follow(id, open)
     call('HSET', key, 'reason', 'waiting', 'b', #open)
@@ -85,7 +85,7 @@ local function remove(id)
     call('LREM', prefix .. 'queue:index:' .. part_of(floor(tonumber(task.i) / 16)), 1, id)
   end
   local keys = {}
-  for i, part in ipairs({'status', 'data', 'result', 'progress', 'events', 'followers', 'ended'}) do
+  for i, part in ipairs({'status', 'data', 'result', 'progress', 'events', 'followers'}) do
     keys[i] = prefix .. 'task:' .. id .. ':' .. part
   end
   call('DEL', unpack(keys))
@@ -207,8 +207,8 @@ end)
 
 local function flag(value) return value and '1' or '' end
 
--- look: ARGV = any time, tail, '1' to be told of its end by task:ID:ended, or '', then ids. Returns for each
--- that is known: id, its hash, definition if it stands apart, result, progress, history, '1' if its
+-- look: ARGV = any time, tail, the ear of who wants to be told of the end of what hasn't ended, or '', then
+-- ids. Returns for each that is known: id, its hash, definition if it stands apart, result, progress, history, '1' if its
 -- queue is paused.
 register('look', {'allow-oom'}, function(args)
   local answer = {}
@@ -216,12 +216,10 @@ register('look', {'allow-oom'}, function(args)
     local id = args[i]
     local key = status_key(id)
     local flat = call('HGETALL', key)
-    local live = false
     if #flat > 0 then
       local task = {id = id}
       for j = 1, #flat, 2 do task[flat[j]] = flat[j + 1] end
-      live = is_live(task.status)
-      if args[3] ~= '' and live then add_flag(id, 'w') end
+      if args[3] ~= '' and is_live(task.status) then add_ear(id, args[3]) end
       local paused = ''
       if task.status == 'queued' and not task.reason then
         paused = flag(call('HGET', meta, 'paused:' .. queue_of(task)))
@@ -231,14 +229,6 @@ register('look', {'allow-oom'}, function(args)
                          name .. ':data')
       answer[#answer + 1] = {id, flat, apart[4] or '', apart[1] or '', apart[2] or '',
                              apart[3] or '', paused}
-    end
-    if args[3] ~= '' and not live then
-      -- Who asks has begun to wait already; nobody else will tell him.
-      local ended = prefix .. 'task:' .. id .. ':ended'
-      if call('EXISTS', ended) == 0 then
-        call('RPUSH', ended, '')
-        call('PEXPIRE', ended, 1000)
-      end
     end
   end
   return answer

@@ -206,7 +206,7 @@ end
 
 -- The same for a single task in the making: nothing of its queue is ready, if a hand is parked. Returns
 -- its id, or nothing if there was no hand; then it isn't made.
-local function hand_over(queue, definition, awaited)
+local function hand_over(queue, definition, ear)
   if ids.paused or #definition > PIECES_BYTES_MAX then return nil end
   while true do
     local hand, wish = pop_hand(queue)
@@ -231,8 +231,8 @@ local function hand_over(queue, definition, awaited)
         local last = #hash
         hash[last + 1] = 'lease'
         hash[last + 2] = concat({till, ids.epoch, format('%d', ids.counter), now_text, worker}, ' ')
-        if awaited then
-          hash[last + 3], hash[last + 4] = 'x', 'w'
+        if ear then
+          hash[last + 3], hash[last + 4] = 'w', ear
           call('SADD', marked_key(), id)
         end
         call('HSET', status_key(id), unpack(hash))

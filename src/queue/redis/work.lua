@@ -2,18 +2,19 @@
 
 -- enqueue: ARGV = now, tail of the ids, then groups: number of tasks, queue, priority, a definition for
 -- each; or for a task that is more than that: '', queue, priority, definition, delay, unique key, ids
--- that it follows, parent; or for a single task whose end is awaited: 'w', queue, priority, definition.
+-- that it follows, parent; or for a single task whose end is awaited: 'w', queue, priority, definition,
+-- ear.
 -- Returns the ids; error not_found for a followed task.
 register('enqueue', {}, function(args)
   tail = args[2]
   local at, total = 3, #args
-  if total == 6 and (args[3] == '1' or args[3] == 'w') then
-    local queue, awaited = args[4], args[3] == 'w'
+  if total == 6 and args[3] == '1' or args[3] == 'w' then
+    local queue, ear = args[4], args[7]
     if not load_ids(queue) then know(queue) end
-    local id = hand_over(queue, args[6], awaited)
+    local id = hand_over(queue, args[6], ear)
     if not id then
       id = create(args[6])
-      if awaited then add_flag(id, 'w') end
+      if ear then add_ear(id, ear) end
       make_ready(queue, tonumber(args[5]), id)
     end
     return {id}
@@ -54,40 +55,25 @@ register('enqueue', {}, function(args)
   return added
 end)
 
--- Of one that is more than usual: marked, no longer held, or with more to do than its end.
-local function complete_one(claim, till, marked, result, ttl, unique, faulty, args, first, last)
-  if not till or tonumber(till) <= now then return 'stale' end
-  local id = id_of(claim)
-  local key, seen, letters = status_key(id), nil, ''
+-- Of a task that is held.
+local function finish_one(id, marked, result, ttl)
+  local key, seen = status_key(id), nil
   if marked then
-    seen = call('HMGET', key, 'x', 'lease', 'n', 'error')
-    letters = seen[1] or ''
-    if find(letters, 'c', 1, true) then
+    seen = call('HMGET', key, 'x', 'w', 'lease', 'n', 'error')
+    if seen[1] and find(seen[1], 'c', 1, true) then
       end_cancelled(define(load(id)))
       return 'cancelled'
     end
   end
-  if faulty ~= '' then return 'faulty' end
-  for i = first, last, TASK_ARGUMENTS do
-    local gone = check_arguments(args, i)
-    if gone then return 'missing ' .. gone end
-  end
   call('HSET', key, 'status', 'finished', 'end', now_text)
   call('PSETEX', prefix .. 'task:' .. id .. ':result', ttl, result)
-  if unique ~= '' and call('HGET', prefix .. 'queue:unique', unique) == id then
-    call('HDEL', prefix .. 'queue:unique', unique)
-  end
   if marked then
     call('SREM', marked_key(), id)
-    if find(letters, 'f', 1, true) then settle({id = id, status = 'finished'}) end
-    if find(letters, 'w', 1, true) then
-      announce(id, result, {'status', 'finished', 'lease', seen[2], 'end', now_text,
-                            'n', seen[3] or '', 'error', seen[4] or ''})
+    if seen[1] and find(seen[1], 'f', 1, true) then settle({id = id, status = 'finished'}) end
+    if seen[2] then
+      announce(id, seen[2], result, {'status', 'finished', 'lease', seen[3], 'end', now_text,
+                                     'n', seen[4] or '', 'error', seen[5] or ''})
     end
-  end
-  for i = first, last, TASK_ARGUMENTS do
-    know(args[i])
-    add_arguments(args, i)
   end
   return 'ok'
 end
@@ -116,37 +102,59 @@ local function complete_group(args, at, ttl, answers)
     claims[i], ids[i] = claim, id_of(claim)
   end
   local key, done, before = queue_key(queue, 'leases'), {}, #answers
-  local first = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2]
-  -- As a rule no lease of the queue has run out and nobody waits for an end; then a claim that
-  -- stands among the leases is all that there is to check, and taking them out tells how many did.
-  if first and tonumber(first) > now and call('EXISTS', marked_key()) == 0 then
-    local all = call('ZREM', key, unpack(claims)) == size
-    local head, rest = prefix .. 'task:', ':result'
-    for i = 1, size do
-      if all or is_latest(claims[i]) then
-        local id = ids[i]
-        call('HSET', status_key(id), 'status', 'finished', 'end', now_text)
-        call('PSETEX', head .. id .. rest, ttl, args[at + 2 * i + 1])
-        done[#done + 1], answers[before + i] = id, 'ok'
-      else
-        answers[before + i] = 'stale'
-      end
+  local marks = {}
+  if size < 4 or call('EXISTS', marked_key()) == 1 then
+    marks = call('SMISMEMBER', marked_key(), unpack(ids))
+  end
+  -- As a rule no lease of the queue has run out. Then a claim that stands among the leases is held,
+  -- and taking them out tells how many did.
+  local first, tills = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2], nil
+  local late = not first or tonumber(first) <= now
+  if late then tills = call('ZMSCORE', key, unpack(claims)) end
+  local all = call('ZREM', key, unpack(claims)) == size and not late
+  for i = 1, size do
+    local id, answer = ids[i], 'stale'
+    if all or (late and tills[i] and tonumber(tills[i]) > now) or
+       (not late and is_latest(claims[i])) then
+      answer = finish_one(id, marks[i] == 1, args[at + 2 * i + 1], ttl)
+      if answer == 'ok' then done[#done + 1] = id end
+    elseif late and tills[i] then
+      call('ZADD', key, tills[i], claims[i])  -- it's for others to see to
     end
-  else
-    local tills = call('ZMSCORE', key, unpack(claims))
-    local marks = call('SMISMEMBER', marked_key(), unpack(ids))
-    for i = 1, size do
-      local answer = complete_one(claims[i], tills[i], marks[i] == 1, args[at + 2 * i + 1], ttl, '',
-                                  '', args, 1, 0)
-      if answer == 'ok' then
-        call('ZREM', key, claims[i])
-        done[#done + 1] = ids[i]
-      end
-      answers[before + i] = answer
-    end
+    answers[before + i] = answer
   end
   move_finished(queue, done)
   return #done == size
+end
+
+-- One that does more than end, at args[at], where the last one of its arguments is at `last`. Returns the
+-- answer.
+local function complete_one(args, at, last, ttl)
+  local queue, claim, result, unique = args[at + 1], args[at + 2], args[at + 3], args[at + 4]
+  local till = call('ZSCORE', queue_key(queue, 'leases'), claim)
+  if not till or tonumber(till) <= now then return 'stale' end
+  local id = id_of(claim)
+  local letters = call('HGET', status_key(id), 'x')
+  if not (letters and find(letters, 'c', 1, true)) then
+    if args[at + 5] ~= '' then return 'faulty' end
+    for i = at + 7, last, TASK_ARGUMENTS do
+      local gone = check_arguments(args, i)
+      if gone then return 'missing ' .. gone end
+    end
+  end
+  local marked = call('SISMEMBER', marked_key(), id) == 1
+  local answer = finish_one(id, marked, result, ttl)
+  if answer ~= 'ok' then return answer end
+  call('ZREM', queue_key(queue, 'leases'), claim)
+  move_finished(queue, {id})
+  if unique ~= '' and call('HGET', prefix .. 'queue:unique', unique) == id then
+    call('HDEL', prefix .. 'queue:unique', unique)
+  end
+  for i = at + 7, last, TASK_ARGUMENTS do
+    know(args[i])
+    add_arguments(args, i)
+  end
+  return 'ok'
 end
 
 -- complete: ARGV = now, tail, how long results are kept, number of arguments about a hand (0, or as for
@@ -164,17 +172,9 @@ register('complete', {'allow-oom'}, function(args)
   local answers, faultless = {}, true
   while at <= total do
     if args[at] == '' then
-      local queue, claim = args[at + 1], args[at + 2]
-      local id, last = id_of(claim), at + 6 + tonumber(args[at + 6]) * TASK_ARGUMENTS
-      local answer = complete_one(claim, call('ZSCORE', queue_key(queue, 'leases'), claim),
-                                  call('SISMEMBER', marked_key(), id) == 1, args[at + 3], ttl,
-                                  args[at + 4], args[at + 5], args, at + 7, last)
-      if answer == 'ok' then
-        call('ZREM', queue_key(queue, 'leases'), claim)
-        move_finished(queue, {id})
-      else
-        faultless = false
-      end
+      local last = at + 6 + tonumber(args[at + 6]) * TASK_ARGUMENTS
+      local answer = complete_one(args, at, last, ttl)
+      if answer ~= 'ok' then faultless = false end
       answers[#answers + 1] = answer
       at = last + 1
     else
