@@ -73,7 +73,7 @@ class RedisQueue final : public TaskQueue {
     bool stays = false;
     Milliseconds duration{0};
     std::string channel;
-    std::unique_ptr<storage::Redis::Waiting> messages;
+    std::unique_ptr<storage::Redis::Subscription> messages;
     bool parked = false;   // unless a message is on its way
     SteadyTime look_at{};  // while parked: when to look again
     // How it was asked for last, and how many of the tasks that came are still under work.
@@ -111,7 +111,7 @@ class RedisQueue final : public TaskQueue {
   // kept.
   struct Ear {
     std::string channel;
-    std::unique_ptr<storage::Redis::Waiting> messages;
+    std::unique_ptr<storage::Redis::Subscription> messages;
   };
   Result<std::unique_ptr<Ear>> FindEar();
   // What is told of the end of this task, or nothing by then; the ear is gone if it broke.

@@ -136,14 +136,11 @@ void RedisQueue::SetAlarm(Hand& hand, const Reply& due) const {
 
 Result<std::optional<std::vector<Lease>>> RedisQueue::Listen(Hand& hand, SteadyTime deadline,
                                                              const std::stop_token& stop) {
-  const auto message = TRY(hand.messages->Get(deadline, stop));
+  const auto message = TRY(hand.messages->Next(deadline, stop));
   if (!message) return std::optional<std::vector<Lease>>();
-  if (message->is_error()) return storage::RedisError(*message);
-  if (message->items.size() != 3) return kSenseless;
   hand.parked = false;
-  const std::string& text = message->items[2].text;
-  if (text.empty()) return std::optional(std::vector<Lease>());  // to look again
-  return std::optional(TRY(ReadLeases(TRY(ReadMessage(text)), hand.worker, hand.duration)));
+  if (message->empty()) return std::optional(std::vector<Lease>());  // to look again
+  return std::optional(TRY(ReadLeases(TRY(ReadMessage(*message)), hand.worker, hand.duration)));
 }
 
 Result<std::unique_ptr<RedisQueue::Hand>> RedisQueue::FindHand(const LeaseRequest& request) {
@@ -269,16 +266,12 @@ Result<std::unique_ptr<RedisQueue::Ear>> RedisQueue::FindEar() {
 std::optional<std::string> RedisQueue::Hear(std::unique_ptr<Ear>& ear, const TaskId& id,
                                             SteadyTime deadline, const std::stop_token& stop) {
   while (true) {
-    auto message = ear->messages->Get(deadline, stop);
-    if (message.ok() && !*message) return std::nullopt;
-    if (!message.ok() || (*message)->is_error() || (*message)->items.size() != 3) {
-      ear.reset();
-      return std::nullopt;
-    }
-    std::string& told = (**message).items[2].text;
-    const auto fields = CutNetstrings(told);
+    auto message = ear->messages->Next(deadline, stop);
+    if (!message.ok()) ear.reset();
+    if (!message.ok() || !*message) return std::nullopt;
     // An ear that was used before may hear of what its user no longer waited for.
-    if (fields.ok() && !fields->empty() && fields->front() == id) return std::move(told);
+    const auto fields = CutNetstrings(**message);
+    if (fields.ok() && !fields->empty() && fields->front() == id) return *std::move(message);
   }
 }
 

@@ -13,7 +13,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int kRedirectsMax = 5;
-constexpr size_t kEndless = SIZE_MAX;
 constexpr Milliseconds kRetryFirst{100};
 constexpr Milliseconds kRetryMax{1000};
 
@@ -41,8 +40,8 @@ std::optional<RedisEndpoint> RedirectOf(const RedisReply& reply, std::string_vie
 
 // Errors that say that this server is not, or not now, the one to ask.
 bool IsElsewhere(const RedisReply& reply) {
-  constexpr std::array<std::string_view, 7> kWords{"READONLY", "LOADING",   "MASTERDOWN", "MOVED",
-                                                   "ASK",      "UNBLOCKED", "CLUSTERDOWN"};
+  constexpr std::array<std::string_view, 6> kWords{"READONLY", "LOADING", "MASTERDOWN",
+                                                   "MOVED",    "ASK",     "CLUSTERDOWN"};
   return reply.is_error() && std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) {
            return reply.text.starts_with(word);
          });
@@ -305,45 +304,35 @@ Result<std::vector<RedisReply>> Redis::Pipeline(std::span<const RedisCommand> co
   return replies;
 }
 
-Redis::Waiting::Waiting(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake,
-                        size_t answers)
-    : redis_(redis),
-      connection_(std::move(connection)),
-      wake_(std::move(wake)),
-      answers_(answers) {}
+Redis::Subscription::Subscription(Redis& redis, std::unique_ptr<RedisConnection> connection,
+                                  Fd wake)
+    : redis_(redis), connection_(std::move(connection)), wake_(std::move(wake)) {}
 
-Redis::Waiting::~Waiting() {
-  // Its command still waits in the server, or broke off: such a connection can't be used again.
-  if (connection_ != nullptr) redis_.GiveBack(nullptr);
-}
+// A connection that has subscribed can't be used for anything else.
+Redis::Subscription::~Subscription() { redis_.GiveBack(nullptr); }
 
-Result<std::unique_ptr<Redis::Waiting>> Redis::Wait(std::span<const RedisCommand> commands) {
+Result<std::unique_ptr<Redis::Subscription>> Redis::Subscribe(const std::string& channel) {
   Fd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake.valid()) return ErrnoError("eventfd", errno);
   std::string bytes;
-  for (const RedisCommand& command : commands) command.AppendTo(bytes);
+  RedisCommand("SSUBSCRIBE").Add(channel).AppendTo(bytes);
   std::unique_ptr<RedisConnection> connection = TRY(Borrow());
-  const Result<> sent = connection->Send(bytes, steady_clock::now() + options_.command_timeout);
+  const SteadyTime deadline = steady_clock::now() + options_.command_timeout;
+  const Result<> sent = connection->Send(bytes, deadline);
   if (!sent.ok()) {
     GiveBack(nullptr);
     return AsAway(sent.error());
   }
-  return std::unique_ptr<Waiting>(
-      new Waiting(*this, std::move(connection), std::move(wake), commands.size()));
-}
-
-Result<std::unique_ptr<Redis::Waiting>> Redis::Subscribe(const std::string& channel) {
-  const RedisCommand command = std::move(RedisCommand("SSUBSCRIBE").Add(channel));
-  auto waiting = TRY(Wait(std::span(&command, 1)));
-  waiting->answers_ = kEndless;
-  const auto answer = TRY(waiting->Get(steady_clock::now() + options_.command_timeout, {}));
+  std::unique_ptr<Subscription> subscription(
+      new Subscription(*this, std::move(connection), std::move(wake)));
+  const auto answer = TRY(subscription->Receive(deadline, {}));
   if (!answer) return Error{Code::kUnavailable, "redis " + where() + ": did not answer in time"};
   if (answer->is_error()) return RedisError(*answer);
-  return waiting;
+  return subscription;
 }
 
-Result<std::optional<RedisReply>> Redis::Waiting::Get(SteadyTime deadline,
-                                                      const std::stop_token& stop) {
+Result<std::optional<RedisReply>> Redis::Subscription::Receive(SteadyTime deadline,
+                                                               const std::stop_token& stop) {
   const std::stop_callback interrupt(stop, [this] {
     const uint64_t one = 1;
     (void)!write(wake_.get(), &one, sizeof(one));
@@ -356,19 +345,23 @@ Result<std::optional<RedisReply>> Redis::Waiting::Get(SteadyTime deadline,
     (void)!read(wake_.get(), &count, sizeof(count));
     return reply;
   }
-  // A cluster ends a subscription when its slot has moved.
-  const bool moved = answers_ == kEndless && !(*reply)->items.empty() &&
-                     (*reply)->items.front().text == "sunsubscribe";
-  if (moved || IsElsewhere(**reply)) {
-    redis_.GiveBack(nullptr);
-    redis_.Forget();
-    connection_.reset();
-    if (moved) return Error{Code::kUnavailable, "redis " + redis_.where() + ": the slot has moved"};
-  } else if (answers_ != kEndless && --answers_ == 0) {
-    redis_.GiveBack(std::move(connection_));
-    connection_ = nullptr;
-  }
+  if (IsElsewhere(**reply)) redis_.Forget();
   return reply;
+}
+
+Result<std::optional<std::string>> Redis::Subscription::Next(SteadyTime deadline,
+                                                             const std::stop_token& stop) {
+  std::optional<RedisReply> reply = TRY(Receive(deadline, stop));
+  if (!reply) return std::optional<std::string>();
+  if (reply->is_error()) return RedisError(*reply);
+  std::vector<RedisReply>& items = reply->items;
+  // A cluster ends a subscription when its slot has moved.
+  if (!items.empty() && items.front().text == "sunsubscribe") {
+    redis_.Forget();
+    return Error{Code::kUnavailable, "redis " + redis_.where() + ": the slot has moved"};
+  }
+  if (items.size() != 3) return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+  return std::optional(std::move(items[2].text));
 }
 
 }  // namespace msearch::storage

@@ -56,30 +56,27 @@ class Redis {
   // All are sent before the first answer is read. Doesn't follow redirects: they are kUnavailable.
   Result<std::vector<RedisReply>> Pipeline(std::span<const RedisCommand> commands);
 
-  // Commands of which the last one waits in the server (BLMOVE), or a subscription, on a connection
-  // of its own.
-  class Waiting {
+  // What comes through a channel, on a connection of its own. It has to be gone before the object
+  // that made it.
+  class Subscription {
    public:
-    ~Waiting();
-    Waiting(const Waiting&) = delete;
-    Waiting& operator=(const Waiting&) = delete;
-    // The next answer; nothing when none came by the deadline or until `stop`: it may be asked
-    // again. After the last answer, or an error: of no further use.
-    Result<std::optional<RedisReply>> Get(SteadyTime deadline, const std::stop_token& stop);
+    ~Subscription();
+    Subscription(const Subscription&) = delete;
+    Subscription& operator=(const Subscription&) = delete;
+    // The next message; nothing when none came by the deadline or until `stop`. After an error: of
+    // no further use.
+    Result<std::optional<std::string>> Next(SteadyTime deadline, const std::stop_token& stop);
 
    private:
     friend class Redis;
-    Waiting(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake, size_t answers);
+    Subscription(Redis& redis, std::unique_ptr<RedisConnection> connection, Fd wake);
+    Result<std::optional<RedisReply>> Receive(SteadyTime deadline, const std::stop_token& stop);
     Redis& redis_;
-    std::unique_ptr<RedisConnection> connection_;
-    Fd wake_;
-    size_t answers_;  // that are still to come
+    const std::unique_ptr<RedisConnection> connection_;
+    const Fd wake_;
   };
-  // It has to be gone before this object.
-  Result<std::unique_ptr<Waiting>> Wait(std::span<const RedisCommand> commands);
-  // To a channel that belongs to the slot of the key `channel`. Its answers are messages, without
-  // end.
-  Result<std::unique_ptr<Waiting>> Subscribe(const std::string& channel);
+  // To a channel that belongs to the slot of the key `channel`.
+  Result<std::unique_ptr<Subscription>> Subscribe(const std::string& channel);
 
   // Closes the connections that are not in use.
   void DropIdle();
