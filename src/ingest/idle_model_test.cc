@@ -8,7 +8,7 @@ namespace msearch::ingest {
 namespace {
 
 struct Loaded {
-  explicit Loaded(int* alive) : alive(alive) { ++*alive; }
+  explicit Loaded(int* count) : alive(count) { ++*alive; }
   ~Loaded() { --*alive; }
   int* alive;
 };
