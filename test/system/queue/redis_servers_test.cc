@@ -245,6 +245,26 @@ TEST_F(RedisServers, WaitingWorkerNoticesThatItsServerRestarted) {
   EXPECT_TRUE(Eventually([&] { return worker.done().contains(*id); }));
 }
 
+TEST_F(RedisServers, WaitsForTheEndOfTasksGoOnAfterARestart) {
+  RedisServer server({"--appendonly", "yes"});
+  const std::shared_ptr<TaskQueue> queue = Open(OptionsFor(server));
+  Worker worker(queue);
+  for (int i = 0; i < 3; ++i) {
+    const auto task = queue->EnqueueAndAwait(MakeTask(), kDeadline, {});
+    ASSERT_TRUE(task.ok()) << task.message();
+    EXPECT_EQ(task->status, Status::kFinished);
+  }
+  // One channel heard of all three, and nothing is left of the waits.
+  EXPECT_EQ(Split(Trim(server.Call({"PUBSUB", "SHARDCHANNELS", "queue:ear:*"})), '\n').size(), 1);
+  EXPECT_EQ(server.Call({"EXISTS", "queue:marked"}), "0");
+  server.Kill();
+  server.Restart();
+  ASSERT_TRUE(Eventually([&] {
+    const auto task = queue->EnqueueAndAwait(MakeTask(), kDeadline, {});
+    return task.ok() && task->status == Status::kFinished;
+  }));
+}
+
 TEST_F(RedisServers, ServerThatMayEvictTasksIsRefused) {
   RedisServer server({"--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"});
   const auto queue = OpenRedisQueue(OptionsFor(server));
