@@ -465,19 +465,27 @@ TEST_P(QueueConformance, ALeaseInABatchCountsOnce) {
 
 TEST_P(QueueConformance, CancelledInTheMiddleOfALongQueueIsNotLeased) {
   constexpr size_t kTasks = 2500;
-  const auto ids = queue_->Enqueue(std::vector<NewTask>(kTasks, MakeTask()));
-  ASSERT_TRUE(ids.ok());
-  const TaskId& id = (*ids)[kTasks / 2];
-  ASSERT_TRUE(queue_->Cancel(id).ok());
-  std::set<TaskId> leased;
-  while (true) {
-    const std::vector<Lease> leases = Take(500);
-    if (leases.empty()) break;
-    for (const Lease& lease : leases) EXPECT_TRUE(leased.insert(lease.task.id).second);
+  for (const bool removed : {false, true}) {
+    const auto ids = queue_->Enqueue(std::vector<NewTask>(kTasks, MakeTask()));
+    ASSERT_TRUE(ids.ok());
+    const TaskId& id = (*ids)[kTasks / 2];
+    ASSERT_TRUE(queue_->Cancel(id).ok());
+    EXPECT_EQ(Get(id).status, Status::kCancelled);
+    if (removed) {
+      Advance(Milliseconds(1));
+      ASSERT_TRUE(queue_->Maintain({Milliseconds(0), Milliseconds(0), 100'000}).ok());
+      EXPECT_EQ(queue_->Get(id).code(), Code::kNotFound);
+    }
+    std::set<TaskId> leased;
+    while (true) {
+      const std::vector<Lease> leases = Take(500);
+      if (leases.empty()) break;
+      for (const Lease& lease : leases) EXPECT_TRUE(leased.insert(lease.task.id).second);
+    }
+    EXPECT_EQ(leased.size(), kTasks - 1);
+    EXPECT_FALSE(leased.contains(id));
+    EXPECT_EQ(Stats().queued, 0);
   }
-  EXPECT_EQ(leased.size(), kTasks - 1);
-  EXPECT_FALSE(leased.contains(id));
-  EXPECT_EQ(Get(id).status, Status::kCancelled);
 }
 
 TEST_P(QueueConformance, ExtendedLeaseLastsLonger) {

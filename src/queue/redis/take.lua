@@ -107,7 +107,7 @@ end
 local function is_ready(queue, key)
   local seen = call('HMGET', key, 'status', 'reason')
   if seen[1] == 'queued' and not seen[2] then return true end
-  if seen[1] then count(queue, 'ghosts_ready', -1) end
+  count(queue, 'ghosts_ready', -1)
   return false
 end
 
