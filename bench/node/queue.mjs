@@ -1,7 +1,10 @@
 // BullMQ on the Redis server at PORT: no-op jobs with payloads of 100 bytes and stored results.
-//   node queue.mjs PORT bulk N | process N CONCURRENCY | latency N | memory N
+//   node queue.mjs PORT bulk N | process N CONCURRENCY | latency N | memory N | work
 // Prints one line of JSON.
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {createRequire} from 'node:module';
+import {fileURLToPath} from 'node:url';
 
 const require = createRequire(import.meta.url);
 const {Queue, QueueEvents, Worker} = require('bullmq');
@@ -55,11 +58,18 @@ if (what === 'process') {
   start = performance.now();
   await queue.resume();
 }
+if (what === 'work') {
+  const worker = new Worker('bench', async () => ({}), {connection: connection()});
+  await worker.waitUntilReady();
+  console.log('ready');
+}
 if (what === 'latency') {
   const events = new QueueEvents('bench', {connection: connection()});
   await events.waitUntilReady();
-  const worker = new Worker('bench', async () => ({}), {connection: connection()});
-  await worker.waitUntilReady();
+  // In a process of its own, as msearch's and Celery's.
+  const worker = spawn(process.execPath, [fileURLToPath(import.meta.url), port, 'work']);
+  process.on('exit', () => worker.kill());
+  await once(worker.stdout, 'data');
   const times = [];
   for (let i = 0; i < count + 50; ++i) {
     const start = performance.now();
