@@ -25,6 +25,8 @@ using storage::RedisReply;
 constexpr Milliseconds kTrust{2000};
 // For a message that the server has sent already.
 constexpr Milliseconds kOnItsWay{1000};
+// Whoever waits for a task keeps the processor for that long, unless others want it.
+constexpr std::chrono::microseconds kShortTask{250};
 // Between uses; each is a connection.
 constexpr size_t kEarsKept = 4;
 
@@ -265,6 +267,7 @@ Result<std::unique_ptr<RedisQueue::Ear>> RedisQueue::FindEar() {
 
 std::optional<std::string> RedisQueue::Hear(std::unique_ptr<Ear>& ear, const TaskId& id,
                                             SteadyTime deadline, const std::stop_token& stop) {
+  ear->messages->WatchFor(kShortTask);
   while (true) {
     auto message = ear->messages->Next(deadline, stop);
     if (!message.ok()) ear.reset();

@@ -66,6 +66,8 @@ class Redis {
     // The next message; nothing when none came by the deadline or until `stop`. After an error: of
     // no further use.
     Result<std::optional<std::string>> Next(SteadyTime deadline, const std::stop_token& stop);
+    // Keeps the processor until there is one, for so long at most.
+    void WatchFor(std::chrono::microseconds duration) const { connection_->WatchFor(duration); }
 
    private:
     friend class Redis;

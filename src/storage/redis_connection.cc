@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -254,6 +255,12 @@ Result<std::optional<RedisReply>> RedisConnection::Receive(SteadyTime deadline, 
       return std::optional<RedisReply>();
     }
   }
+}
+
+void RedisConnection::WatchFor(std::chrono::microseconds duration) const {
+  const SteadyTime end = steady_clock::now() + duration;
+  pollfd fd{socket_.get(), POLLIN, 0};
+  while (poll(&fd, 1, 0) == 0 && steady_clock::now() < end) sched_yield();
 }
 
 Result<RedisReply> RedisConnection::Call(const RedisCommand& command, SteadyTime deadline) {

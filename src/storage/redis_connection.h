@@ -56,6 +56,9 @@ class RedisConnection {
   Result<> Send(std::string_view bytes, SteadyTime deadline);
   // Nothing when `interrupt` (a descriptor, or -1) became readable first; kTimeout at the deadline.
   Result<std::optional<RedisReply>> Receive(SteadyTime deadline, int interrupt = -1);
+  // Looks again and again for so long whether there is something to receive, giving way to whoever
+  // wants the processor: to be woken takes longer than a short answer.
+  void WatchFor(std::chrono::microseconds duration) const;
   Result<RedisReply> Call(const RedisCommand& command, SteadyTime deadline);
   // Between calls: whether the other side is still there and has said nothing unasked for.
   bool Quiet();
