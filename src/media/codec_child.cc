@@ -14,6 +14,7 @@
 #include "media/decoder.h"
 #include "media/document.h"
 #include "media/film.h"
+#include "media/format.h"
 #include "media/picture.h"
 #include "media/sandbox.h"
 #include "media/sound_print.h"
@@ -91,6 +92,11 @@ class Server {
   explicit Server(const Channel& channel) : channel_(channel) {}
 
   Result<Frame> Serve(const Frame& frame) {
+    if (frame.head == FormatsRequest() && !by_tool_) {
+      Frame answer;
+      answer.head = {{"formats", FindInstalledFormats()}};
+      return answer;
+    }
     const CodecRequest request = TRY(RequestFromJson(frame.head));
     if (!by_tool_) {
       by_tool_ = request.by_tool;

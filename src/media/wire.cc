@@ -232,6 +232,8 @@ Result<Wanted> WantedFromJson(const Json& json) {
 
 }  // namespace
 
+Json FormatsRequest() { return {{"ask", "formats"}}; }
+
 Json ToJson(const CodecRequest& request) {
   Json json = std::visit([](const auto& wanted) { return Fields(wanted); }, request.wanted);
   json["name"] = SanitizeUtf8(request.name);

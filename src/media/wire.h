@@ -6,6 +6,8 @@
 //   view      head {width, height}, one part of RGB
 //   samples   one part of float32
 //   clip      head {mime, start, end}, one part, the file
+//   formats   no file; head {formats: [names]}, see format.h. A child's only request: it opens
+//             libraries before there is a file, and isn't caged
 #pragma once
 
 #include <variant>
@@ -23,6 +25,7 @@ struct CodecRequest {
   bool by_tool = false;  // Decoder::by_tool: which of its cages the child is to be in
 };
 
+Json FormatsRequest();
 Json ToJson(const CodecRequest& request);
 // kInvalid when something is missing.
 Result<CodecRequest> RequestFromJson(const Json& json);
