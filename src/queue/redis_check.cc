@@ -50,6 +50,7 @@ Result<RedisHealth> CheckRedis(storage::Redis& redis) {
   health.version = value("redis_version");
   health.used_memory = Number(value("used_memory"));
   health.maxmemory = Number(value("maxmemory"));
+  health.cluster = value("cluster_enabled") == "1";
   if (Number(health.version) < kVersionMin) {
     health.faults.push_back(where + "version " + health.version + " is too old, 7.0 is needed");
   }

@@ -28,6 +28,13 @@ std::string RandomDigits() {
   return digits;
 }
 
+// As clusters see it: what stands between the first opening brace and the next closing one.
+bool HasHashTag(const std::string& prefix) {
+  const size_t open = prefix.find('{');
+  const size_t close = open == std::string::npos ? open : prefix.find('}', open);
+  return close != std::string::npos && close > open + 1;
+}
+
 }  // namespace
 
 // Errors of our functions: "MSEARCH code message".
@@ -50,7 +57,15 @@ Result<std::unique_ptr<TaskQueue>> OpenRedisQueue(const RedisQueueOptions& optio
   auto redis = TRY(Redis::Make(server));
   const RedisHealth health = TRY(CheckRedis(*redis));
   if (!health.faults.empty()) return Error{health.code, health.faults.front()};
-  for (const std::string& warning : health.warnings) LOG_WARNING("{}", warning);
+  if (health.cluster && !HasHashTag(options.prefix)) {
+    return Error{Code::kInvalid,
+                 "redis " + redis->where() +
+                     ": is a cluster, where all keys of the queue have to live in one slot; set "
+                     "redis.prefix to a hash tag, as {msearch}:"};
+  }
+  for (const std::string& warning : health.warnings) {
+    if (options.warns) LOG_WARNING("{}", warning);
+  }
   auto queue = std::make_unique<RedisQueue>(options, std::move(redis));
   TRY(queue->LoadFunctions());
   return std::unique_ptr<TaskQueue>(std::move(queue));

@@ -25,11 +25,13 @@ struct RedisQueueOptions {
   // The longest sleep of a waiting call without a look of its own, which finds leases that ran out
   // while nobody maintains the queue.
   Milliseconds look_every{5000};
+  bool warns = true;  // in the log, of what a server that can be used might do better
 };
 
 // Connects and checks the server: kUnsupported for one that is too old, kInvalid for one that may
-// evict tasks (maxmemory-policy), kPermission when it doesn't let us in, kUnavailable when it can't
-// be reached. Warns in the log when it doesn't persist.
+// evict tasks (maxmemory-policy) or for a cluster without a hash tag in `prefix`, kPermission when
+// it doesn't let us in, kUnavailable when it can't be reached. Warns in the log when it doesn't
+// persist, if `warns`.
 Result<std::unique_ptr<TaskQueue>> OpenRedisQueue(const RedisQueueOptions& options);
 
 // What a person should know about a server that holds the queue.
@@ -41,6 +43,7 @@ struct RedisHealth {
   int64_t clock_ahead_ms = 0;         // of this machine's, about
   int64_t used_memory = 0;
   int64_t maxmemory = 0;  // 0: no limit
+  bool cluster = false;   // one of its nodes
 };
 Result<RedisHealth> CheckRedis(storage::Redis& redis);
 

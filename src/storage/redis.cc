@@ -54,6 +54,41 @@ Error AsAway(const Error& error) {
 
 }  // namespace
 
+void Redis::Explain(const RedisEndpoint& endpoint, RedisReply* reply) const {
+  if (!reply->is_error()) return;
+  const std::string& text = reply->text;
+  const auto begins = [&](std::string_view word) { return text.starts_with(word); };
+  const std::string rest = text.substr(std::min(text.find(' '), text.size() - 1) + 1);
+  const std::string user = options_.user.empty() ? "the default user" : "user " + options_.user;
+  std::string why;
+  if (begins("NOAUTH")) {
+    why = "wants a password (redis.password; with a user of its own redis.user)";
+  } else if (begins("WRONGPASS") || begins("ERR invalid password")) {
+    why = "does not take this password for " + user + ", or has switched the user off " +
+          "(redis.user, redis.password)";
+  } else if (begins("ERR AUTH")) {
+    why = "has no password, but is sent one (redis.password)";
+  } else if (begins("NOPERM") || begins("ERR The user executing the script can't")) {
+    why = user + " may not do what the queue needs: " + rest +
+          " (redis.user; docs/formats.md lists the permissions)";
+  } else if (begins("DENIED")) {
+    why =
+        "runs in protected mode and answers its own machine only; give it a password and set "
+        "redis.password";
+  } else if (begins("ERR DB index") || begins("ERR invalid DB index") ||
+             begins("ERR SELECT is not allowed")) {
+    why = "has no database " + std::to_string(options_.db) + " (redis.db)";
+  } else {
+    return;
+  }
+  // The first word stays: it says what the error means.
+  const bool permission = RedisError(*reply).code == Code::kPermission;
+  const std::string word = permission && !begins("ERR") ? text.substr(0, text.find(' '))
+                           : permission                 ? "NOPERM"
+                                                        : "ERR";
+  reply->text = word + " redis " + endpoint.text() + ": " + why;
+}
+
 Result<std::shared_ptr<Redis>> Redis::Make(const RedisOptions& options) {
   std::shared_ptr<Redis> redis(new Redis(options));
   redis->hosts_ = TRY(ParseList(options.host, options.port));
@@ -168,7 +203,11 @@ Result<RedisEndpoint> Redis::AskSentinels() {
     if (!options_.sentinel_password.empty()) {
       const auto reply =
           (*connection)->Call(RedisCommand("AUTH").Add(options_.sentinel_password), deadline);
-      if (reply.ok() && reply->is_error()) last = RedisError(*reply);
+      if (reply.ok() && reply->is_error()) {
+        last = Error{Code::kPermission, "redis sentinel " + sentinel.text() + ": " + reply->text +
+                                            " (redis.sentinel_password)"};
+        continue;
+      }
     }
     const auto reply = (*connection)
                            ->Call(RedisCommand("SENTINEL")
@@ -178,10 +217,12 @@ Result<RedisEndpoint> Redis::AskSentinels() {
     if (!reply.ok()) {
       last = reply.error();
     } else if (reply->is_error()) {
-      last = RedisError(*reply);
+      last =
+          Error{RedisError(*reply).code, "redis sentinel " + sentinel.text() + ": " + reply->text +
+                                             " (redis.sentinels, redis.sentinel_password)"};
     } else if (reply->items.size() != 2) {
       last = Error{Code::kUnavailable, "redis sentinel " + sentinel.text() + ": knows no master " +
-                                           options_.sentinel_master};
+                                           options_.sentinel_master + " (redis.sentinel_master)"};
     } else {
       return RedisEndpoint{reply->items[0].text, static_cast<int>(reply->items[1].AsInteger())};
     }
@@ -202,8 +243,9 @@ Result<std::unique_ptr<RedisConnection>> Redis::ConnectTo(RedisEndpoint endpoint
       }
     }
     if (options_.route_key.empty()) return connection;
-    const RedisReply probe =
+    RedisReply probe =
         TRY(connection->Call(RedisCommand("EXISTS").Add(options_.route_key), deadline));
+    Explain(endpoint, &probe);
     const auto moved = RedirectOf(probe, "MOVED ", endpoint);
     if (!moved) {
       if (probe.is_error() && !probe.text.starts_with("ASK")) return RedisError(probe);
@@ -225,10 +267,10 @@ Result<std::unique_ptr<RedisConnection>> Redis::LogIn(const RedisEndpoint& endpo
   }
   if (options_.db != 0) commands.emplace_back(RedisCommand("SELECT").Add(options_.db));
   for (const RedisCommand& command : commands) {
-    const RedisReply reply = TRY(connection->Call(command, deadline));
+    RedisReply reply = TRY(connection->Call(command, deadline));
     if (!reply.is_error()) continue;
-    const Error error = RedisError(reply);
-    return Error{error.code, "redis " + endpoint.text() + ": " + reply.text};
+    Explain(endpoint, &reply);
+    return RedisError(reply);
   }
   return connection;
 }
@@ -236,6 +278,7 @@ Result<std::unique_ptr<RedisConnection>> Redis::LogIn(const RedisEndpoint& endpo
 Result<RedisReply> Redis::CallOn(RedisConnection& connection, const RedisCommand& command) {
   auto reply = connection.Call(command, steady_clock::now() + options_.command_timeout);
   if (!reply.ok()) return AsAway(reply.error());
+  Explain(connection.endpoint(), &*reply);
   return reply;
 }
 
@@ -287,6 +330,7 @@ Result<std::vector<RedisReply>> Redis::Pipeline(std::span<const RedisCommand> co
     while (replies.size() < commands.size()) {
       std::optional<RedisReply> reply = TRY(connection->Receive(deadline));
       replies.push_back(*std::move(reply));
+      Explain(connection->endpoint(), &replies.back());
     }
     return Ok{};
   };
@@ -325,9 +369,12 @@ Result<std::unique_ptr<Redis::Subscription>> Redis::Subscribe(const std::string&
   }
   std::unique_ptr<Subscription> subscription(
       new Subscription(*this, std::move(connection), std::move(wake)));
-  const auto answer = TRY(subscription->Receive(deadline, {}));
+  auto answer = TRY(subscription->Receive(deadline, {}));
   if (!answer) return Error{Code::kUnavailable, "redis " + where() + ": did not answer in time"};
-  if (answer->is_error()) return RedisError(*answer);
+  if (answer->is_error()) {
+    Explain(subscription->connection_->endpoint(), &*answer);
+    return RedisError(*answer);
+  }
   return subscription;
 }
 

@@ -97,6 +97,8 @@ class Redis {
   Result<std::unique_ptr<RedisConnection>> LogIn(const RedisEndpoint& endpoint);
   Result<RedisEndpoint> AskSentinels();
   Result<RedisReply> CallOn(RedisConnection& connection, const RedisCommand& command);
+  // Says of a refusal who refuses, and what may be wrong; other replies stay as they are.
+  void Explain(const RedisEndpoint& endpoint, RedisReply* reply) const;
   // As kAsking: once, on a connection of its own.
   Result<RedisReply> CallAsking(const RedisEndpoint& endpoint, const RedisCommand& command);
   void Forget();  // where the server was

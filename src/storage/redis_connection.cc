@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/sslerr.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -15,6 +16,8 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+
+#include "base/log.h"
 
 namespace msearch::storage {
 namespace {
@@ -100,6 +103,27 @@ Error RedisConnection::Fault(const std::string& what, Code code) const {
   return Error{code, "redis " + endpoint_.text() + ": " + what};
 }
 
+Error RedisConnection::Silence(const std::string& what, Code code) const {
+  if (answered_) return Fault(what, code);
+  // A plain Redis waits in silence for the end of what it takes for a command.
+  if (code == Code::kTimeout && tls_ != nullptr) {
+    return Fault(what + "; does it speak TLS on this port (redis.tls, redis.port), or hang?", code);
+  }
+  if (code == Code::kTimeout) {
+    return Fault(what + "; it hangs, or is no Redis (redis.host, redis.port)", code);
+  }
+  if (tls_ == nullptr) {
+    return Fault(what +
+                     " without an answer; does it speak TLS (redis.tls), or is it no Redis "
+                     "(redis.host, redis.port)?",
+                 code);
+  }
+  return Fault(what +
+                   " without an answer; does it want a certificate of ours "
+                   "(redis.certificate_file, redis.key_file)?",
+               code);
+}
+
 Result<std::unique_ptr<RedisConnection>> RedisConnection::Open(const RedisEndpoint& endpoint,
                                                                const std::shared_ptr<RedisTls>& tls,
                                                                SteadyTime deadline) {
@@ -113,7 +137,7 @@ Result<RedisConnection::Ready> RedisConnection::Poll(short events, SteadyTime de
                                                      int interrupt) {
   while (true) {
     const auto left = std::chrono::ceil<Milliseconds>(deadline - steady_clock::now());
-    if (left.count() <= 0) return Fault("did not answer in time", Code::kTimeout);
+    if (left.count() <= 0) return Silence("did not answer in time", Code::kTimeout);
     std::array<pollfd, 2> fds{pollfd{socket_.get(), events, 0}, pollfd{interrupt, POLLIN, 0}};
     const int timeout = static_cast<int>(std::min<int64_t>(left.count(), 3'600'000));
     const int ready = poll(fds.data(), fds.size(), timeout);
@@ -131,7 +155,7 @@ Result<> RedisConnection::Dial(SteadyTime deadline) {
   addrinfo* found = nullptr;
   const std::string port = std::to_string(endpoint_.port);
   const int fault = getaddrinfo(endpoint_.host.c_str(), port.c_str(), &hints, &found);
-  if (fault != 0) return Fault(gai_strerror(fault));
+  if (fault != 0) return Fault(std::string(gai_strerror(fault)) + " (redis.host)");
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, freeaddrinfo);
   Error last = Fault("has no address");
   for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
@@ -158,7 +182,9 @@ Result<> RedisConnection::Dial(SteadyTime deadline) {
       socklen_t size = sizeof(error);
       getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
       if (error != 0) {
-        last = Fault(strerror(error));
+        last = Fault(
+            std::string(strerror(error)) +
+            (error == ECONNREFUSED ? "; no server listens there (redis.host, redis.port)" : ""));
         continue;
       }
     }
@@ -177,10 +203,22 @@ Result<short> RedisConnection::Wanted(int result) {
       const long verified = SSL_get_verify_result(ssl_);
       if (verified != X509_V_OK) {
         ERR_clear_error();
-        return Fault(std::string("its certificate: ") + X509_verify_cert_error_string(verified),
+        return Fault(fmt::format("its certificate: {} (redis.ca_file)",
+                                 X509_verify_cert_error_string(verified)),
                      Code::kPermission);
       }
-      return Fault("TLS: " + TlsReason());
+      if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER) {
+        ERR_clear_error();
+        return Fault("does not speak TLS on this port (redis.tls, redis.port)", Code::kInvalid);
+      }
+      const std::string reason = TlsReason();
+      if (reason.find("certificate") != std::string::npos) {
+        return Fault("TLS: " + reason +
+                         "; it wants a certificate of ours (redis.certificate_file, "
+                         "redis.key_file)",
+                     Code::kPermission);
+      }
+      return Silence("TLS: " + reason);
     }
   }
 }
@@ -231,13 +269,14 @@ Result<size_t> RedisConnection::ReadSome(char* out, size_t size, short& events) 
     ERR_clear_error();
     const int got = SSL_read(ssl_, out, static_cast<int>(size));
     if (got > 0) return static_cast<size_t>(got);
-    if (SSL_get_error(ssl_, got) == SSL_ERROR_ZERO_RETURN) return Fault("closed the connection");
+    if (SSL_get_error(ssl_, got) == SSL_ERROR_ZERO_RETURN) return Silence("closed the connection");
     events = TRY(Wanted(got));
     return size_t{0};
   }
   const ssize_t got = recv(socket_.get(), out, size, 0);
   if (got > 0) return static_cast<size_t>(got);
-  if (got == 0) return Fault("closed the connection");
+  if (got == 0) return Silence("closed the connection");
+  if (errno == ECONNRESET) return Silence("reset the connection");
   if (errno != EAGAIN && errno != EINTR) return Fault(strerror(errno));
   return size_t{0};
 }
@@ -246,7 +285,17 @@ Result<std::optional<RedisReply>> RedisConnection::Receive(SteadyTime deadline, 
   std::array<char, 1 << 16> buffer;
   while (true) {
     Result<std::optional<RedisReply>> reply = reader_.Next();
-    if (!reply.ok() || reply->has_value()) return reply;
+    if (!reply.ok() && !answered_) {
+      return Fault(
+          "answers in another protocol than Redis's; what listens there? (redis.host, "
+          "redis.port, redis.tls)",
+          Code::kInvalid);
+    }
+    if (!reply.ok()) return reply;
+    if (reply->has_value()) {
+      answered_ = true;
+      return reply;
+    }
     short events = POLLIN;
     const size_t got = TRY(ReadSome(buffer.data(), buffer.size(), events));
     if (got > 0) {

@@ -42,7 +42,10 @@ class RedisTls {
   ssl_ctx_st* const context_;
 };
 
-// Not thread-safe. After any error it is of no further use.
+// Messages of a first contact that fails name the settings of msearch that may be wrong
+// ("redis.tls",
+// ...): they are called as the fields of RedisOptions. Not thread-safe. After any error it is of no
+// further use.
 class RedisConnection {
  public:
   // `tls` null: none. The server's certificate has to be valid for the endpoint's host.
@@ -75,12 +78,15 @@ class RedisConnection {
   // Bytes read; 0 when there are none yet (then `events` says what to wait for).
   Result<size_t> ReadSome(char* out, size_t size, short& events);
   Error Fault(const std::string& what, Code code = Code::kUnavailable) const;
+  // As Fault, with what to look for if nothing has ever come from this server.
+  Error Silence(const std::string& what, Code code = Code::kUnavailable) const;
 
   const RedisEndpoint endpoint_;
   const std::shared_ptr<RedisTls> tls_;
   Fd socket_;
   ssl_st* ssl_ = nullptr;
   RedisReplyReader reader_;
+  bool answered_ = false;  // a whole reply has come: this is a Redis, and speaks as we do
 };
 
 }  // namespace msearch::storage

@@ -74,9 +74,11 @@ constexpr std::array kMeanings{
     Meaning{"NOPERM", Code::kPermission},
     Meaning{"ERR invalid password", Code::kPermission},
     Meaning{"ERR AUTH", Code::kPermission},
+    Meaning{"ERR The user executing the script can't", Code::kPermission},
     Meaning{"DENIED", Code::kPermission},
     Meaning{"OOM", Code::kExhausted},
     Meaning{"MISCONF", Code::kExhausted},
+    Meaning{"ERR redis", Code::kInvalid},  // explained: what was set can't be
     Meaning{"ERR max number of clients", Code::kUnavailable},
     Meaning{"BUSY", Code::kUnavailable},
     Meaning{"LOADING", Code::kUnavailable},
@@ -111,6 +113,11 @@ Error RedisError(const RedisReply& reply) {
       code = meaning.code;
       break;
     }
+  }
+  // One that was explained already.
+  const size_t space = reply.text.find(' ');
+  if (space != std::string::npos && reply.text.compare(space + 1, 6, "redis ") == 0) {
+    return Error{code, reply.text.substr(space + 1)};
   }
   return Error{code, "redis: " + reply.text};
 }

@@ -27,7 +27,8 @@ struct RedisReply {
   int64_t AsInteger() const;  // 0 for what isn't a number
 };
 
-// What an error reply means to the caller; the message begins with "redis: ".
+// What an error reply means to the caller; the message begins with "redis: ", or as the reply's
+// text behind its first word when that begins with "redis ".
 Error RedisError(const RedisReply& reply);
 
 // A command and its arguments, any bytes, ready to be sent.

@@ -2,7 +2,10 @@
 // wrong configuration.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <map>
@@ -310,6 +313,122 @@ TEST_F(RedisServers, UsersAndPasswordsAreChecked) {
   EXPECT_TRUE(OpenRedisQueue(options).ok());
 }
 
+// What opening a queue says; it names the server in any case.
+std::string RefusalOf(const RedisQueueOptions& options) {
+  const auto queue = OpenRedisQueue(options);
+  if (queue.ok()) return "opened";
+  EXPECT_THAT(queue.message(),
+              HasSubstr("redis 127.0.0.1:" + std::to_string(options.server.port) + ": "));
+  return queue.message();
+}
+
+TEST_F(RedisServers, RefusalsNameTheServerAndTheSettingToChange) {
+  RedisServer server({"--requirepass", "secret"});
+  RedisQueueOptions options = OptionsFor(server);
+  EXPECT_THAT(RefusalOf(options), HasSubstr("wants a password (redis.password"));
+  options.server.password = "wrong";
+  EXPECT_THAT(RefusalOf(options), HasSubstr("does not take this password for the default user"));
+  options.server.user = "nobody";
+  EXPECT_THAT(RefusalOf(options), HasSubstr("user nobody"));
+  options.server.user = "";
+  options.server.password = "secret";
+  options.server.db = 99;
+  EXPECT_THAT(RefusalOf(options), HasSubstr("has no database 99 (redis.db)"));
+
+  RedisServer open;
+  RedisQueueOptions needless = OptionsFor(open);
+  needless.server.password = "secret";
+  EXPECT_THAT(RefusalOf(needless), HasSubstr("has no password, but is sent one (redis.password)"));
+
+  open.Kill();
+  EXPECT_THAT(RefusalOf(OptionsFor(open)), HasSubstr("Connection refused"));
+  EXPECT_THAT(RefusalOf(OptionsFor(open)), HasSubstr("redis.port"));
+}
+
+TEST_F(RedisServers, AUserWithoutAPermissionIsToldWhichOneIsMissing) {
+  RedisServer server;
+  RedisQueueOptions options = OptionsFor(server);
+  options.prefix = "ms:";
+  options.server.user = "worker";
+  options.server.password = "secret";
+  const auto allow = [&](const std::vector<std::string>& rules) {
+    std::vector<std::string> words{"ACL", "SETUSER", "worker", "reset", "on", ">secret"};
+    words.insert(words.end(), rules.begin(), rules.end());
+    EXPECT_EQ(server.Call(words), "OK");
+  };
+  allow({"~ms:*", "&ms:*", "+@all", "-function"});
+  EXPECT_THAT(RefusalOf(options), testing::AllOf(HasSubstr("user worker may not"),
+                                                 HasSubstr("function"), HasSubstr("redis.user")));
+  allow({"~other:*", "&ms:*", "+@all"});
+  EXPECT_THAT(RefusalOf(options), testing::AllOf(HasSubstr("user worker may not"), HasSubstr("key"),
+                                                 HasSubstr("redis.user")));
+  // What docs/formats.md lists is enough.
+  allow({"~ms:*", "&ms:*", "-@all", "+@read", "+@write", "+@connection", "+@pubsub", "+fcall",
+         "+function", "+info", "+time"});
+  const std::shared_ptr<TaskQueue> queue = Open(options);
+  ASSERT_NE(queue, nullptr);
+  Worker worker(queue);
+  const auto id = queue->Enqueue(MakeTask());
+  ASSERT_TRUE(id.ok()) << id.message();
+  EXPECT_EQ(queue->Await(*id, kDeadline, {})->status, Status::kFinished);
+  // One that loses a right while it works.
+  allow({"~ms:*", "&ms:*", "+@all", "-fcall"});
+  const auto refused = queue->Enqueue(MakeTask());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.code(), Code::kPermission);
+  EXPECT_THAT(refused.message(), testing::AllOf(HasSubstr("redis 127.0.0.1:"), HasSubstr("fcall")));
+}
+
+// Answers every connection with these words and closes it; with none, keeps silent.
+class Stranger {
+ public:
+  explicit Stranger(std::string words) : words_(std::move(words)) {
+    socket_ = Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(socket_.get(), 8), 0);
+    getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::jthread([this] {
+      while (true) {
+        Fd connection(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        if (!connection.valid()) return;
+        (void)WriteAll(connection.get(), words_);
+        if (words_.empty()) held_.push_back(std::move(connection));
+      }
+    });
+  }
+  ~Stranger() { shutdown(socket_.get(), SHUT_RDWR); }
+  int port() const { return port_; }
+
+ private:
+  const std::string words_;
+  Fd socket_;
+  int port_ = 0;
+  std::vector<Fd> held_;  // of the thread
+  std::jthread thread_;
+};
+
+TEST_F(RedisServers, WhatIsNoRedisIsToldFromOneThatIsAway) {
+  RedisQueueOptions options;
+  const Stranger web("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+  options.server.port = web.port();
+  EXPECT_THAT(RefusalOf(options),
+              testing::AllOf(HasSubstr("another protocol than Redis's"), HasSubstr("redis.port")));
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kInvalid);
+  options.server.tls = true;
+  EXPECT_THAT(RefusalOf(options), HasSubstr("does not speak TLS on this port (redis.tls"));
+  options.server.tls = false;
+  const Stranger silent("");
+  options.server.port = silent.port();
+  options.server.connect_timeout = Milliseconds(300);
+  EXPECT_THAT(RefusalOf(options), HasSubstr("hangs, or is no Redis (redis.host, redis.port)"));
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kUnavailable);
+}
+
 TEST_F(RedisServers, DatabaseNumberKeepsSystemsApart) {
   RedisServer server;
   RedisQueueOptions options = OptionsFor(server);
@@ -376,6 +495,19 @@ TEST_F(RedisServers, TlsWithUserAndPassword) {
   const auto distrusted = OpenRedisQueue(options);
   ASSERT_FALSE(distrusted.ok());
   EXPECT_THAT(distrusted.message(), HasSubstr("certificate"));
+  EXPECT_THAT(distrusted.message(), HasSubstr("redis.ca_file"));
+  options.server.tls = false;
+  EXPECT_THAT(RefusalOf(options), HasSubstr("does it speak TLS (redis.tls)"));
+  RedisServer plain;
+  options.server.tls = true;
+  options.server.port = plain.port();
+  EXPECT_THAT(RefusalOf(options), HasSubstr("speak TLS on this port (redis.tls"));
+  RedisServer strict({"--port", "0", "--tls-port", "%PORT%", "--tls-cert-file", at + "server.crt",
+                      "--tls-key-file", at + "server.key", "--tls-ca-cert-file", at + "ca.crt"});
+  options.server.port = strict.port();
+  options.server.ca_file = at + "ca.crt";
+  EXPECT_THAT(RefusalOf(options), HasSubstr("redis.certificate_file"));
+  options.server.port = server.port();
   options.server.ca_file = at + "ca.crt";
   options.server.user = "default";
   EXPECT_EQ(OpenRedisQueue(options).code(), Code::kPermission);
@@ -436,6 +568,10 @@ TEST_F(RedisServers, ClusterKeepsTheQueueInOneSlotAndIsFollowedWhenItMoves) {
   }
   RedisQueueOptions options;
   options.server.host = hosts;
+  const auto untagged = OpenRedisQueue(options);
+  ASSERT_FALSE(untagged.ok());
+  EXPECT_EQ(untagged.code(), Code::kInvalid);
+  EXPECT_THAT(untagged.message(), HasSubstr("set redis.prefix to a hash tag"));
   options.prefix = "{msearch}:";
   const std::shared_ptr<TaskQueue> queue = Open(options);
   ASSERT_NE(queue, nullptr);
