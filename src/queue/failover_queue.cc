@@ -112,11 +112,21 @@ void FailoverQueue::LookAsOwner() {
     SwitchTo(State::kLocal, answer.message());
     return;
   }
+  if (!options_.fall_back) TellOfAbsence(answer, now);
   if (state == State::kDraining) {
     DropRebuilt();
     const auto drained = Drained();
     if (drained.ok() && *drained) SwitchTo(State::kShared, "");
   }
+}
+
+// Without a fall-back nothing changes, but people are to know what everything waits for.
+void FailoverQueue::TellOfAbsence(const Result<std::string>& answer, SteadyTime now) {
+  if (!answer.ok() && now - answered_at_ < options_.patience) return;
+  const std::lock_guard lock(mutex_);
+  problem_ = answer.ok() ? ""
+                         : options_.server + " is away (" + answer.message() +
+                               "): tasks wait for it, since redis.fallback is off";
 }
 
 void FailoverQueue::DropRebuilt() {

@@ -119,6 +119,7 @@ class FailoverQueue final : public TaskQueue {
   Result<> DecideFirst();
   void LookAsOwner();
   void LookAsFollower();
+  void TellOfAbsence(const Result<std::string>& answer, SteadyTime now);
   void DropRebuilt();
   Result<bool> Drained();
   void SwitchTo(State state, const std::string& problem);

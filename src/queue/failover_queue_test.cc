@@ -309,6 +309,20 @@ TEST_F(Failover, ListsAndCountsAreOfBoth) {
   EXPECT_THAT(names, UnorderedElementsAre("scan", "embed"));
 }
 
+TEST_F(Failover, WithoutFallBackTheAbsenceIsToldAndForgotten) {
+  options_.fall_back = false;
+  StartShared();
+  EXPECT_EQ(queue_->problem(), "");
+  server_->away = true;
+  queue_->Look();
+  EXPECT_EQ(queue_->state(), State::kShared);
+  EXPECT_THAT(queue_->problem(), HasSubstr("redis.fallback is off"));
+  EXPECT_EQ(queue_->Enqueue(Named("embed", "x")).code(), Code::kUnavailable);
+  server_->away = false;
+  queue_->Look();
+  EXPECT_EQ(queue_->problem(), "");
+}
+
 TEST_F(Failover, OthersOfTheMachineFollowTheOwner) {
   StartShared();
   FailoverOptions other = options_;
