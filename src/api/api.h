@@ -55,6 +55,7 @@ struct Context {
   // "embedded", "Redis at HOST:PORT": where the queue is.
   std::function<std::string()> queue_place;
   // What is wrong with that place, for people; empty: nothing. May be absent.
+  std::string device;  // that has to embed; empty: any
   std::function<std::string()> queue_problem;
   // The engine to search with at this moment; nothing while no model is ready.
   std::function<std::optional<search::Engine>()> engine;

@@ -38,6 +38,7 @@ Result<Json> Hello(const Context& context) {
   return Json{{"version", context.version},
               {"preparation", ingest::kPreparation},
               {"blobs_in_redis", context.blobs_in_redis},
+              {"device", context.device},
               {"model", models.target.empty() ? models.active : models.target}};
 }
 

@@ -25,6 +25,15 @@ Result<Json> AllRoots(const Context& context) {
   return Json{{"roots", roots}, {"total", roots.size()}};
 }
 
+// Tasks that no worker can do, and why.
+Json UnservedJson(const std::vector<ingest::Unserved>& all) {
+  Json list = Json::array();
+  for (const ingest::Unserved& one : all) {
+    list.push_back({{"queue", one.queue}, {"tasks", one.tasks}, {"why", one.why}});
+  }
+  return list;
+}
+
 Result<Json> IndexStatusJson(const Context& context) {
   const ingest::IndexStatus status = TRY(context.library->Status());
   Json json = TRY(AllRoots(context));
@@ -37,24 +46,38 @@ Result<Json> IndexStatusJson(const Context& context) {
   json["readings_pending"] = status.readings_pending;
   json["speed_files_s"] = status.speed_files_s;
   if (status.eta_s) json["eta_s"] = *status.eta_s;
-  if (!status.problem.empty()) json["problem"] = status.problem;
+  std::string problem = status.problem;
+  for (const ingest::Unserved& one : status.unserved) {
+    if (problem.empty() && ingest::NeedsCapability(one.queue)) problem = one.Sentence();
+  }
+  if (!problem.empty()) json["problem"] = problem;
+  if (!status.unserved.empty()) json["unserved"] = UnservedJson(status.unserved);
   json["stale_commits"] = context.library->stale_commits();
   return json;
 }
 
-// Whether other machines take part in a build, which ones do, and why not, if it is this one alone.
-// A build is never kept from machines that share the queue, nor made to wait for them.
+// Whether other machines take part in a build, which ones do, and why not, if it is this one alone;
+// and what keeps it.
 Json WithDistribution(const Context& context, const ingest::Build& build) {
   Json json = build.ToJson();
+  if (build.state != "finished") {
+    const auto unserved = ingest::FindUnserved(*context.queue);
+    if (unserved.ok() && !unserved->empty()) json["unserved"] = UnservedJson(*unserved);
+  }
   const std::string place = context.queue_place ? context.queue_place() : "embedded";
   std::string problem = context.queue_problem ? context.queue_problem() : "";
   if (place == "embedded") problem = "no Redis is set (redis.host): this machine builds alone";
+  if (!build.distributed && place != "embedded") {
+    problem =
+        "it was asked for (distributed: false): what it queues is for the controller's machine";
+  }
   json["distributed"] = problem.empty();
   std::set<std::string> hosts;
   const auto workers = context.queue->Workers();
   for (const queue::WorkerInfo& worker :
        workers.ok() ? *workers : std::vector<queue::WorkerInfo>()) {
-    if (worker.role == "task_worker" || worker.role == "embedding_worker") {
+    const bool works = worker.role == "task_worker" || worker.role == "embedding_worker";
+    if (works && (build.distributed || place == "embedded" || ingest::IsBesideController(worker))) {
       hosts.insert(worker.host);
     }
   }
@@ -185,7 +208,9 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
                           std::chrono::steady_clock::now() + std::chrono::seconds(*wait_s),
                           [context, respond] { respond(Answer(IndexStatusJson(context))); });
                     }});
-  add("POST", "/api/build_index", "Scan these roots (none named: all) and follow until committed",
+  add("POST", "/api/build_index",
+      "Scan these roots (dataset_names; none: all) and follow until committed; distributed "
+      "(true): false keeps the work on the controller's machine",
       [context](const net::Request& request) {
         return Answer(
             [&]() -> Result<Json> {
@@ -203,7 +228,8 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
                 }
                 names.push_back(name.get<std::string>());
               }
-              return WithDistribution(context, TRY(context.library->BuildIndex(names)));
+              return WithDistribution(context,
+                                      TRY(context.library->BuildIndex(names, wanted.get<bool>())));
             }(),
             202);
       })

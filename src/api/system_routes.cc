@@ -170,6 +170,11 @@ Result<Json> Doctor(const Context& context) {
     if (!stats.paused) continue;
     add("queue " + stats.name, false, "is paused", "POST /api/queue/" + stats.name + "/resume");
   }
+  for (const ingest::Unserved& one : status.unserved) {
+    const std::string advice =
+        ingest::NeedsCapability(one.queue) ? "" : "start the workers, msearch run compute";
+    add("queue " + one.queue, false, one.Sentence(), advice);
+  }
   queue::TaskFilter stuck;
   stuck.stuck = true;
   const int64_t count = TRY(context.queue->Count(stuck));

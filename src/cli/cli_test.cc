@@ -471,7 +471,10 @@ TEST(CliInterrupt, EndsWaiting) {
 TEST_F(CliTest, IndexIsBuiltAndVerified) {
   EXPECT_EQ(Run({"index", "build", "a", "b"}), kExitOk);
   EXPECT_EQ(server_->last_body["dataset_names"], (Json{"a", "b"}));
+  EXPECT_EQ(server_->last_body["distributed"], true);
   EXPECT_THAT(out_, HasSubstr("b1"));
+  EXPECT_EQ(Run({"index", "build", "--here"}), kExitOk);
+  EXPECT_EQ(server_->last_body["distributed"], false);
   EXPECT_EQ(Run({"index", "verify"}), kExitFailure);
   EXPECT_EQ(out_, "segment 7: no vector\n");
 }

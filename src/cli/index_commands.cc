@@ -168,8 +168,9 @@ Result<int> IndexStatus(Session& session, const StatusOptions& options) {
   return options.strict && failed > 0 ? kExitSomeFailed : kExitOk;
 }
 
-Result<int> IndexBuild(Session& session, const std::vector<std::string>& names) {
-  const Json answer = TRY(session.client().Post("/api/build_index", {{"dataset_names", names}}));
+Result<int> IndexBuild(Session& session, const std::vector<std::string>& names, bool here) {
+  const Json answer = TRY(session.client().Post(
+      "/api/build_index", {{"dataset_names", names}, {"distributed", !here}}));
   if (session.json) {
     session.PrintJson(answer);
   } else {
@@ -230,7 +231,9 @@ void AddIndexCommands(CLI::App& app, Session& session) {
   auto names = std::make_shared<std::vector<std::string>>();
   CLI::App* build = index->add_subcommand("build", "Scan again and index what is missing");
   build->add_option("NAMES", *names, "Roots; else all");
-  OnCommand(build, session, [names](Session& s) { return IndexBuild(s, *names); });
+  auto here = std::make_shared<bool>(false);
+  build->add_flag("--here", *here, "On the controller's machine only, not on compute servers");
+  OnCommand(build, session, [names, here](Session& s) { return IndexBuild(s, *names, *here); });
 
   OnCommand(index->add_subcommand("verify", "Hold the index against the catalog"), session,
             IndexVerify);

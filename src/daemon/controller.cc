@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "api/api.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "daemon/asking.h"
 #include "daemon/machine_queue.h"
@@ -196,6 +197,18 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
   options.model_info = [packs](const std::string& name) { return packs->Info(name); };
   options.readers = [readers] { return readers->Wanted(); };
   options.retention.finished = Milliseconds(settings.Integer("queue.retention_seconds") * 1000);
+  options.workers_differ = RedisOptions(settings).has_value();
+  if (options.workers_differ) {
+    options.device = settings.Text("model.device");
+    options.works_here = [path = WorksHerePath(process.layout)](bool here) {
+      std::error_code ignored;
+      if (!here) std::filesystem::remove(path, ignored);
+      if (!here) return;
+      const Result<> written = WriteFileAtomically(path, "");
+      if (!written.ok()) LOG_WARNING("{}", written.message());
+    };
+    options.works_here(false);  // what the last process left
+  }
   options.retention.failed = Milliseconds(settings.Integer("queue.failures_seconds") * 1000);
   options.lease_duration = Milliseconds(settings.Integer("queue.lease_seconds") * 1000);
   options.extensions = settings.TextList("processes.file_monitor.supported_extensions");
@@ -238,6 +251,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.blobs = controller->blobs;
   context.packs = packs;
   context.blobs_in_redis = settings.Boolean("blobs.in_redis");
+  context.device = settings.Text("model.device");
   context.desk = controller->desk;
   context.features =
       std::make_shared<ingest::FeatureExtractor>(controller->queue, controller->blobs);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/stores.h"
+#include "ingest/capability.h"
 #include "ingest/pipeline.h"
 
 namespace msearch::daemon {
@@ -50,7 +51,9 @@ Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, bool owner,
   options.local = std::move(local);
   // The monitor and the catalog are of this machine, and so is what they tell each other.
   options.local_queues = {std::string(ingest::kScanQueue), std::string(ingest::kChangesQueue)};
-  options.rebuilt = {std::string(ingest::kPrepareQueue), std::string(ingest::kReadQueue)};
+  for (const auto& names : {ingest::PrepareQueues(), ingest::ReadQueues()}) {
+    options.rebuilt.insert(names.begin(), names.end());
+  }
   options.state_path = QueueStatePath(process.layout);
   options.owner = owner;
   options.fall_back = settings.Boolean("redis.fallback");
@@ -74,6 +77,8 @@ std::string QueueStatePath(const Layout& layout) { return layout.run + "/queue-s
 bool WorksLocally(const Layout& layout) {
   const std::string text = ReadFile(QueueStatePath(layout), 1 << 16).value_or("");
   const std::string state =
+std::string WorksHerePath(const Layout& layout) { return layout.run + "/works-here"; }
+
       GetString(ParseJson(text).value_or(Json::object()), "state").value_or("shared");
   return state != "shared";
 }

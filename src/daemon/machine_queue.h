@@ -30,6 +30,8 @@ Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, bool owner,
 std::string QueuePlace(const Settings& settings);
 // The file in which the controller says which back end is current.
 std::string QueueStatePath(const Layout& layout);
+// There while builds run that aren't distributed: then a `run controller` needs workers, too.
+std::string WorksHerePath(const Layout& layout);
 // Whether this machine works without the queue's server at the moment, as that file says.
 bool WorksLocally(const Layout& layout);
 

@@ -71,15 +71,32 @@ std::vector<ReaderChoice::Found> ReaderChoice::Look() const {
   return found_;
 }
 
+std::string ReaderChoice::KeyOf(const Found& found) const {
+  return found.choice.purpose == embedding::PackPurpose::kSpeech
+             ? ingest::SpeechReaderKey(*found.key, languages_)
+             : *found.key;
+}
+
+bool ReaderChoice::Has(const std::string& reader, const std::string& key,
+                       const std::function<void(const std::string& pack)>& get) const {
+  const auto has = [&](const Found& found) { return found.key.ok() && KeyOf(found) == key; };
+  for (const Found& found : Look()) {
+    if (found.choice.reader != reader) continue;
+    if (has(found)) return true;
+    if (found.key.ok()) return false;  // of another kind
+    get(found.choice.pack);
+    return has({found.choice, packs_->Key(found.choice.pack, found.choice.purpose)});
+  }
+  return false;
+}
+
 std::vector<ingest::WantedReader> ReaderChoice::Wanted() const {
   std::vector<ingest::WantedReader> wanted;
   for (const Found& found : Look()) {
     if (!found.key.ok()) continue;
     ingest::WantedReader reader;
-    reader.spec = {found.choice.reader, *found.key, found.choice.types};
-    if (found.choice.purpose == embedding::PackPurpose::kSpeech) {
-      reader.spec.key = ingest::SpeechReaderKey(*found.key, languages_);
-    } else if (found.choice.purpose == embedding::PackPurpose::kText) {
+    reader.spec = {found.choice.reader, KeyOf(found), found.choice.types};
+    if (found.choice.purpose == embedding::PackPurpose::kText) {
       reader.wants = [](const catalog::Unread& unread) {
         return ingest::MayShowText(unread.type, unread.attributes);
       };

@@ -2,6 +2,7 @@
 // orders them, and for the embedding workers, which take them.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,6 +23,10 @@ class ReaderChoice {
 
   // Those whose packs are there. Looks at the disk every few seconds only.
   std::vector<ingest::WantedReader> Wanted() const;
+  // Whether results of this reader would be kept under this key here, as a task asks; a pack that
+  // isn't here is asked for with `get` first.
+  bool Has(const std::string& reader, const std::string& key,
+           const std::function<void(const std::string& pack)>& get) const;
   // All that the settings ask for, with what is in the way.
   std::vector<api::ReaderState> States() const;
 
@@ -38,6 +43,7 @@ class ReaderChoice {
     Result<std::string> key;  // of the pack
   };
   std::vector<Found> Look() const;
+  std::string KeyOf(const Found& found) const;  // REQUIRES: found.key.ok()
 
   const std::shared_ptr<const embedding::ModelPacks> packs_;
   const std::vector<std::string> languages_;

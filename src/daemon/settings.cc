@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "media/format.h"
 
 extern char** environ;
 
@@ -79,6 +80,11 @@ const std::vector<Setting> kTable{
      "Languages that are spoken, as en or zh; empty: any"},
     {"processes.task_worker.num_instances", kInteger, "0", "COMPUTE_WORKERS", "",
      "Task workers; 0: one for every core", 0, 256},
+    {"processes.task_worker.formats", kTextList, "", "", "",
+     "Formats that workers of this machine open, of picture (PNG, WebP, GIF, TIFF), heif, jxl, "
+     "raw, "
+     "film (videos and sounds), pdf, office; empty: all whose software is installed. JPEG, BMP and "
+     "plain text are always opened"},
     {"processes.task_worker.memory_bytes_max", kInteger, "3221225472", "", "",
      "Address space of a codec child, bytes", 256 * kMiB, int64_t{1} << 40},
     {"processes.task_worker.files_per_child", kInteger, "1000", "", "",
@@ -91,6 +97,9 @@ const std::vector<Setting> kTable{
     {"processes.task_worker.picture_pixels_max", kInteger, "250000000", "", "",
      "Pictures with more pixels than this are refused by their header", 1, int64_t{1} << 40},
     {"model.name", kText, "open-1k", "", "--model", "Model pack to embed with"},
+    {"model.device", kText, "", "", "",
+     "Device that files are to be embedded on, cpu or cuda: with Redis only workers that have it "
+     "take such tasks; empty: any. Of the controller; compute servers follow it"},
     {"model.directory", kText, "", "", "",
      "Folder of pulled models; empty: models/ below the data folder"},
     {"model.runtime", kText, "", "", "",
@@ -262,6 +271,12 @@ Result<std::string> FindFile(const std::string& config) {
   return Error{Code::kNotFound, config + ": no such profile (config/" + name + ")"};
 }
 
+std::string FormatNames() {
+  std::vector<std::string> names;
+  for (const media::Format& format : media::Formats()) names.emplace_back(format.name);
+  return Join(names, ", ");
+}
+
 }  // namespace
 
 const std::vector<Setting>& SettingsTable() { return kTable; }
@@ -291,6 +306,16 @@ Result<> Settings::Set(const Setting& setting, const std::string& text, const st
   }
   if (setting.key == "processes.embedding_worker.device" && !one_of({"auto", "cpu", "cuda"})) {
     return wrong("auto, cpu or cuda");
+  }
+  if (setting.key == "model.device" && !one_of({"", "cpu", "cuda"})) {
+    return wrong("empty, cpu or cuda");
+  }
+  if (setting.key == "processes.task_worker.formats") {
+    for (std::string_view part : Split(text, ',')) {
+      if (!Trim(part).empty() && media::FindFormat(Trim(part)) == nullptr) {
+        return wrong("a list of " + FormatNames());
+      }
+    }
   }
   values_[std::string(setting.key)] = {level ? AsciiLower(text) : text, origin};
   return Ok{};

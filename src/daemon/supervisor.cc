@@ -45,9 +45,10 @@ constexpr std::chrono::seconds kHeartbeat{2};
 struct Role {
   std::string name;
   int number = 0;
-  int rank = 0;          // stopped in the order of ranks
-  bool asked = false;    // to stop, because it isn't needed any more
-  bool standby = false;  // runs only while this machine works without the queue's server
+  int rank = 0;        // stopped in the order of ranks
+  bool asked = false;  // to stop, because it isn't needed any more
+  // Runs only while this machine works without the queue's server, or for builds of its own.
+  bool standby = false;
   pid_t pid = -1;
   int restarts = 0;
   std::string last_exit;
@@ -73,9 +74,7 @@ class Supervisor {
     add("task_worker", plan.compute ? plan.task_workers : 0, 0);
     add("embedding_worker", plan.compute ? plan.embedding_workers : 0, 0);
     name_ = plan.controller ? "controller" : "compute";
-    const bool standby = plan.controller && !plan.compute && RedisOptions(settings_) &&
-                         settings_.Boolean("redis.fallback");
-    if (standby) {
+    if (plan.controller && !plan.compute && RedisOptions(settings_)) {
       const size_t first = roles_.size();
       add("task_worker", plan.task_workers, 0);
       add("embedding_worker", plan.embedding_workers, 0);
@@ -151,7 +150,9 @@ class Supervisor {
   void StartDue() {
     if (stopping_) return;
     const auto now = steady_clock::now();
-    const bool alone = WorksLocally(layout_);
+    std::error_code ignored;
+    const bool alone =
+        WorksLocally(layout_) || std::filesystem::exists(WorksHerePath(layout_), ignored);
     for (Role& role : roles_) {
       if (role.standby && !alone) {
         // Its leases go back, and it isn't started again until it's needed.

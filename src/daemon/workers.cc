@@ -3,8 +3,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/log.h"
@@ -17,10 +19,12 @@
 #include "daemon/readers.h"
 #include "daemon/stores.h"
 #include "embedding/model_packs.h"
+#include "ingest/capability.h"
 #include "ingest/embed.h"
 #include "ingest/prepare.h"
 #include "ingest/read.h"
 #include "media/codec.h"
+#include "media/format.h"
 #include "net/http_client.h"
 #include "queue/worker.h"
 #include "storage/blob_store.h"
@@ -67,6 +71,37 @@ embedding::ModelPacks Packs(const RoleProcess& process) {
       {process.layout.manifests, process.layout.models, process.settings.Text("model.runtime")});
 }
 
+// Whether other workers may be able to do what this one can't.
+bool WorkersDiffer(const RoleProcess& process) {
+  return RedisOptions(process.settings).has_value();
+}
+
+// What is installed here, as far as the settings allow.
+ingest::Reach ReachOf(const RoleProcess& process) {
+  ingest::Reach reach;
+  reach.hands_on = WorkersDiffer(process);
+  const auto installed = media::InstalledFormats({"role", "codec"});
+  if (!installed.ok()) {
+    LOG_WARNING("formats: can't be told: {}", installed.message());
+    return reach;
+  }
+  reach.formats.emplace(installed->begin(), installed->end());
+  const auto allowed = process.settings.TextList("processes.task_worker.formats");
+  if (!allowed.empty()) {
+    std::erase_if(*reach.formats, [&](const std::string& format) {
+      return std::find(allowed.begin(), allowed.end(), format) == allowed.end();
+    });
+  }
+  return reach;
+}
+
+std::set<std::string> FormatsOf(const ingest::Reach& reach) {
+  if (reach.formats) return *reach.formats;
+  std::set<std::string> all;
+  for (const media::Format& format : media::Formats()) all.emplace(format.name);
+  return all;
+}
+
 // Where a worker's files, blobs and knowledge of the catalog come from: this machine's data folder,
 // or the controller over HTTP.
 struct Sources {
@@ -74,8 +109,10 @@ struct Sources {
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<ingest::MediaAccess> media;
   ingest::ContentKnown known;
-  std::string model;  // that the controller embeds with, as it said when met; empty: not asked
+  std::string model;   // that the controller embeds with, as it said when met; empty: not asked
+  std::string device;  // that it wants embedding to be done on; empty: any
 
+  bool BesideController() const { return link == nullptr; }
   bool Away() const { return link != nullptr && link->away(); }
   bool Reachable() const { return link == nullptr || link->Reachable(); }
 };
@@ -115,6 +152,7 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
     const Json hello = TRY(Meet(process, stop, &sources.link));
     sources.blobs = compute::OpenControllerBlobs(sources.link);
     sources.model = GetString(hello, "model").value_or("");
+    sources.device = GetString(hello, "device").value_or("");
     if (GetBool(hello, "blobs_in_redis").value_or(false)) {
       sources.blobs = TRY(OpenBlobsInRedis(settings, compute::OpenControllerBlobs(sources.link)));
     }
@@ -132,6 +170,7 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
     };
     return sources;
   }
+  sources.device = settings.Text("model.device");
   sources.blobs = TRY(OpenBlobs(settings, process.layout));
   sources.media = ingest::LocalMedia();
   // Fails until the controller has made it.
@@ -325,9 +364,17 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   options.file_seconds =
       static_cast<uint32_t>(settings.Integer("processes.task_worker.file_timeout"));
 
+  options.reach = ReachOf(process);
+
   queue::WorkerOptions worker;
   worker.info = process.info;
   worker.queues = {std::string(ingest::kPrepareQueue)};
+  if (WorkersDiffer(process)) {
+    for (std::string& more :
+         ingest::PrepareQueuesFor(FormatsOf(options.reach), sources.BesideController())) {
+      worker.queues.push_back(std::move(more));
+    }
+  }
   worker.spool_directory = SpoolOf(process);
   worker.batch_max = 4;
   worker.lease_duration = LeaseDuration(process);
@@ -335,7 +382,7 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
       [&] { return sources.Away(); },
       ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options));
   worker.ready = [&] { return sources.Reachable(); };
-  worker.detail = [] { return Json{{"formats", media::SupportedExtensions()}}; };
+  worker.detail = [formats = FormatsOf(options.reach)] { return Json{{"formats", formats}}; };
   const std::jthread answering([&] { RunAnswerWorker(process, queue, signals.token()); });
   queue::RunWorker(*queue, worker, signals.token(), kGrace);
   return 0;
@@ -346,7 +393,8 @@ namespace {
 // Second looks, on a thread of their own and when nothing else wants the processor: a film may take
 // an hour, and new files aren't to wait for it.
 void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Sources& sources,
-               const ingest::Readers& readers, StopSignals& signals) {
+               const ingest::Readers& readers, const ReaderChoice& choice,
+               ControllersModels& controllers, StopSignals& signals) {
   constexpr int kNice = 10;
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);  // of this thread, on Linux
   media::CodecLimits limits = CodecLimitsOf(process);
@@ -358,9 +406,22 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
   worker.info.role = "reader";  // it shares the process, and is no worker that embeds
   worker.queues = {std::string(ingest::kReadQueue)};
   worker.lease_duration = LeaseDuration(process);
-  worker.handlers["read"] =
-      ingest::ReleasedWhile([&] { return sources.Away(); },
-                            ingest::ReadHandler(sources.blobs, codec, readers, sources.media));
+  ingest::ReadOptions options;
+  options.reach = ReachOf(process);
+  if (WorkersDiffer(process)) {
+    options.has = [&](const ingest::ReadJob& job) {
+      return choice.Has(job.reader, job.key,
+                        [&](const std::string& pack) { controllers.Want(pack); });
+    };
+    worker.more_queues = [&choice, formats = FormatsOf(options.reach)] {
+      std::set<std::string> here;
+      for (const ingest::WantedReader& reader : choice.Wanted()) here.insert(reader.spec.name);
+      return ingest::ReadQueuesFor(here, formats);
+    };
+  }
+  worker.handlers["read"] = ingest::ReleasedWhile(
+      [&] { return sources.Away(); },
+      ingest::ReadHandler(sources.blobs, codec, readers, sources.media, options));
   worker.ready = [&] { return sources.Reachable(); };
   worker.idle = [&] {
     for (const auto& [name, reader] : readers) reader->UnloadIfIdle();
@@ -400,6 +461,19 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   queue::WorkerOptions worker;
   worker.info = process.info;
   worker.queues = {std::string(ingest::kEmbedQueue)};
+  if (WorkersDiffer(process)) {
+    std::string device;
+    if (!sources.device.empty()) {
+      // Opens the runtime's library, which is not to be done for nothing.
+      const auto found = packs.Device(load);
+      if (found.ok()) device = found->used;
+      LOG_INFO("the controller wants embedding on {}, this worker has {}", sources.device,
+               found.ok() ? device : found.message());
+    }
+    for (std::string& more : ingest::EmbedQueuesFor(device, sources.BesideController())) {
+      worker.queues.push_back(std::move(more));
+    }
+  }
   worker.spool_directory = SpoolOf(process);
   worker.batch_max = static_cast<size_t>(settings.Integer("processes.embedding_worker.batch_size"));
   worker.lease_duration = LeaseDuration(process);
@@ -417,11 +491,13 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
     return detail;
   };
   worker.idle = [&] { model->UnloadIfIdle(); };
-  const ingest::Readers readers =
-      MakeReaders(settings, std::make_shared<embedding::ModelPacks>(packs), load);
+  const auto shared_packs = std::make_shared<embedding::ModelPacks>(packs);
+  const ingest::Readers readers = MakeReaders(settings, shared_packs, load);
+  const ReaderChoice choice(settings, shared_packs);
   std::jthread reading;
   if (!readers.empty()) {
-    reading = std::jthread([&] { RunReader(process, *queue, sources, readers, signals); });
+    reading = std::jthread(
+        [&] { RunReader(process, *queue, sources, readers, choice, controllers, signals); });
   }
   const std::jthread analysing(
       [&] { RunAnalysisWorker(process, queue, model, CodecLimitsOf(process), signals.token()); });

@@ -365,6 +365,10 @@ Result<std::string> ModelPacks::Key(const std::string& name, PackPurpose purpose
   return pack.key;
 }
 
+Result<DeviceInfo> ModelPacks::Device(const LoadOptions& options) const {
+  return DeviceFor({paths_.runtime, options.device, options.threads});
+}
+
 Result<std::unique_ptr<Embedder>> ModelPacks::Load(const std::string& name,
                                                    const LoadOptions& options) const {
   const Pack pack = TRY(ReadyPack(paths_, name, PackPurpose::kSearch));

@@ -99,6 +99,9 @@ class ModelPacks {
     std::string device = "auto";  // auto, cpu, cuda
     int threads = 1;
   };
+  // What packs that need the runtime would run on; kUnavailable without it, kUnsupported for a
+  // device that can't be had.
+  Result<DeviceInfo> Device(const LoadOptions& options) const;
   // Errors as Key.
   Result<std::unique_ptr<Embedder>> Load(const std::string& name, const LoadOptions& options) const;
   Result<std::unique_ptr<Transcriber>> LoadTranscriber(const std::string& name,

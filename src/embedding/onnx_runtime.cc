@@ -167,6 +167,12 @@ Result<std::string> FindRuntime(const std::string& path) {
   return std::string(kSystemName);
 }
 
+Result<DeviceInfo> DeviceFor(const SessionOptions& options) {
+  const Runtime* runtime = TRY(Runtime::Get(options.runtime));
+  Ort::SessionOptions settings;
+  return ChooseDevice(options.device, *runtime, settings);
+}
+
 struct Session::Impl {
   Ort::Session session{nullptr};
   DeviceInfo device;

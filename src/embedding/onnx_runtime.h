@@ -63,6 +63,9 @@ struct SessionOptions {
   bool unpack_weights = false;
 };
 
+// What a session with these options would run on. Errors as Session::Open.
+Result<DeviceInfo> DeviceFor(const SessionOptions& options);
+
 // A loaded model. Thread-safe.
 class Session {
  public:

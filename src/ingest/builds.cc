@@ -32,6 +32,7 @@ Result<Build> FromFile(const std::string& path) {
   build.id = GetString(json, "build_id").value_or("");
   build.roots = Texts(json, "dataset_names");
   build.scans = Texts(json, "scans");
+  build.distributed = GetBool(json, "distributed").value_or(true);
   build.state = GetString(json, "state").value_or("");
   build.progress = GetDouble(json, "progress").value_or(0);
   build.files = GetInt(json, "files").value_or(0);
@@ -57,7 +58,7 @@ Json Build::ToJson() const {
             {"progress", progress}, {"files", files},
             {"indexed", indexed},   {"pending", pending},
             {"failed", failed},     {"started_at", FormatRfc3339(started_at)},
-            {"failures", failures}};
+            {"failures", failures}, {"distributed", distributed}};
   if (finished_at > 0) json["finished_at"] = FormatRfc3339(finished_at);
   return json;
 }
@@ -68,6 +69,8 @@ void Builds::Load() {
     if (entry.path().extension() != ".json") continue;
     auto build = FromFile(entry.path().string());
     if (!build.ok() || build->state == "finished") continue;
+    // One that was just beginning: every root is scanned at the start anyway.
+    build->scans.resize(build->roots.size());
     std::lock_guard lock(mutex_);
     running_[build->id] = *build;
   }
@@ -87,6 +90,13 @@ void Builds::Put(const Build& build) {
   Result<> written = WriteFileAtomically(directory_ + "/" + build.id + ".json",
                                          DumpJson(build.ToJson(), 2) + "\n");
   if (!written.ok()) LOG_WARNING("progress of build {}: {}", build.id, written.message());
+}
+
+void Builds::Drop(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  running_.erase(id);
+  std::error_code ignored;
+  std::filesystem::remove(directory_ + "/" + id + ".json", ignored);
 }
 
 std::vector<Build> Builds::Running() const {

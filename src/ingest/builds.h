@@ -19,6 +19,7 @@ struct Build {
   std::string id;
   std::vector<std::string> roots;
   std::vector<queue::TaskId> scans;
+  bool distributed = true;         // false: by workers of the controller's machine only
   std::string state = "scanning";  // "scanning", "indexing", "finished"
   double progress = 0;             // 1 only when everything has committed or failed
   int64_t files = 0;
@@ -39,6 +40,8 @@ class Builds {
   void Load();
   // Writes the build's file. An error is logged, for the build itself goes on without it.
   void Put(const Build& build);
+  // As if it had never been: it couldn't begin.
+  void Drop(const std::string& id);
   std::vector<Build> Running() const;
   Result<Build> Get(const std::string& id) const;
 

@@ -44,7 +44,7 @@ Library::Library(std::shared_ptr<catalog::Catalog> catalog, std::shared_ptr<queu
       blobs_(std::move(blobs)),
       options_(std::move(options)),
       builds_(options_.build_directory),
-      readings_(catalog_, queue_, blobs_, options_.readers),
+      readings_(catalog_, queue_, blobs_, options_.readers, options_.workers_differ),
       thumbnails_(options_.thumbnail_directory) {}
 
 Library::~Library() { Stop(); }
@@ -170,6 +170,7 @@ Result<> Library::ChooseModel(const std::string& name) {
   embed_with.image = wanted->image;
   embed_with.embeds_passages = wanted->embeds_passages;
   embed_with.passage_words_max = wanted->passage_words_max;
+  embed_with.device = options_.device;
   embed_with_ = embed_with;
   const int64_t outdated = TRY(catalog_->MarkOutdated(std::string(kPreparation), embed_with_->key));
   if (outdated > 0) LOG_INFO("model {}: {} files are to be embedded", wanted->name, outdated);
@@ -197,7 +198,7 @@ void Library::SwitchModelIfReady() {
   if (!queues.ok()) return;
   for (const queue::QueueStats& stats : *queues) {
     // Texts of readers on their way to the new model.
-    const bool concerns = stats.name == kEmbedQueue || stats.name == kCommitQueue;
+    const bool concerns = IsOfStep(stats.name, kEmbedQueue) || stats.name == kCommitQueue;
     if (concerns && stats.queued + stats.started > 0) return;
   }
   auto counts = catalog_->CountsByRoot();
@@ -393,12 +394,13 @@ Result<IndexStatus> Library::Status() {
     if (stats.name == kScanQueue || stats.name == kChangesQueue) {
       status.scans_pending += stats.queued + stats.started;
     }
-    if (stats.name == kReadQueue) status.readings_pending += stats.queued + stats.started;
-    const bool concerns =
-        stats.name == kReadQueue || stats.name == kEmbedQueue || stats.name == kCommitQueue;
+    const bool reads = IsOfStep(stats.name, kReadQueue);
+    if (reads) status.readings_pending += stats.queued + stats.started;
+    const bool concerns = reads || IsOfStep(stats.name, kEmbedQueue) || stats.name == kCommitQueue;
     if (concerns && stats.queued + stats.started > 0) read = false;
     if (stats.paused && stats.queued > 0) status.problem = "queue " + stats.name + " is paused";
   }
+  status.unserved = TRY(FindUnserved(*queue_));
   if (status.pending > 0 && status.speed_files_s > 0) {
     status.eta_s = static_cast<double>(status.pending) / status.speed_files_s;
   }
@@ -424,17 +426,25 @@ Result<int64_t> Library::RetryFailures(const catalog::FailureFilter& filter) {
   return retried;
 }
 
-Result<Build> Library::BuildIndex(std::vector<std::string> names) {
+Result<Build> Library::BuildIndex(std::vector<std::string> names, bool distributed) {
   Build build;
+  build.distributed = distributed;
   std::vector<catalog::Root> roots;
   for (const std::string& name : names) roots.push_back(TRY(catalog_->GetRoot(name)));
   if (names.empty()) roots = TRY(catalog_->Roots());
   build.id = HexEncode(RandomBytes(8));
   build.started_at = SystemClock().NowMs();
+  for (const catalog::Root& root : roots) build.roots.push_back(root.name);
+  // What the scans find is queued as the build says, so it has to be known before them.
+  builds_.Put(build);
+  std::vector<queue::TaskId> scans;
   for (const catalog::Root& root : roots) {
-    build.roots.push_back(root.name);
-    TRY(RequestScan(root, false, &build.scans.emplace_back()));
+    const Result<> requested = RequestScan(root, false, &scans.emplace_back());
+    if (requested.ok()) continue;
+    builds_.Drop(build.id);
+    return requested.error();
   }
+  build.scans = std::move(scans);
   builds_.Put(build);
   Poke();
   return build;
@@ -460,6 +470,7 @@ Result<Json> Library::FailuresOf(const std::vector<std::string>& roots) const {
 // Scanning ends with the scans, and with the reports that they left; what they found is pending by
 // then. Finished is what has committed and can be found: so 1.0 can't be seen before.
 Result<> Library::UpdateBuild(Build build) {
+  if (build.scans.size() < build.roots.size()) return Ok{};  // it is just beginning
   bool scanning = false;
   for (const queue::TaskId& id : build.scans) {
     auto scan = queue_->Get(id);
@@ -499,10 +510,13 @@ Result<> Library::UpdateBuild(Build build) {
 }
 
 void Library::UpdateBuilds() {
+  bool here = false;
   for (const Build& build : builds_.Running()) {
+    here |= !build.distributed;
     Result<> updated = UpdateBuild(build);
     if (!updated.ok()) LOG_WARNING("build {}: {}", build.id, updated.message());
   }
+  if (options_.works_here && std::exchange(works_here_, here) != here) options_.works_here(here);
 }
 
 Result<std::vector<std::string>> Library::Verify() {

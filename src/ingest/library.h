@@ -17,6 +17,7 @@
 #include "catalog/catalog.h"
 #include "embedding/embedder.h"
 #include "ingest/builds.h"
+#include "ingest/capability.h"
 #include "ingest/fingerprint_follower.h"
 #include "ingest/index_follower.h"
 #include "ingest/pipeline.h"
@@ -44,6 +45,11 @@ struct LibraryOptions {
   int scan_interval_s = 300;            // of roots that name none
   queue::Retention retention;
   Milliseconds lease_duration{15000};
+  // Workers may differ in what they can do: see ingest/capability.h.
+  bool workers_differ = false;
+  std::string device;  // that has to embed; empty: any
+  // Told when builds that aren't distributed begin (true) and end; may be empty.
+  std::function<void(bool)> works_here;
   // What is wrong with the place where tasks are kept; empty: nothing. May be absent.
   std::function<std::string()> queue_problem;
 };
@@ -67,7 +73,8 @@ struct IndexStatus {
   int64_t readings_pending = 0;  // second looks queued or under way; more may follow
   double speed_files_s = 0;
   std::optional<double> eta_s;
-  std::string problem;  // why nothing moves, if something is wrong
+  std::string problem;             // why nothing moves, if something is wrong
+  std::vector<Unserved> unserved;  // tasks that no worker can do
 };
 
 struct ModelState {
@@ -113,9 +120,10 @@ class Library {
 
   Result<IndexStatus> Status();
   Result<int64_t> RetryFailures(const catalog::FailureFilter& filter);
-  // Scans these roots (none named: all) and watches until all of them is committed. kNotFound for
-  // an unknown name; then nothing is begun.
-  Result<Build> BuildIndex(std::vector<std::string> roots);
+  // Scans these roots (none named: all) and watches until all of them is committed. What it queues
+  // while a build that isn't `distributed` runs, files of its roots, is worked on beside the
+  // controller only. kNotFound for an unknown name; then nothing is begun.
+  Result<Build> BuildIndex(std::vector<std::string> roots, bool distributed = true);
   Result<Build> GetBuild(const std::string& id) const { return builds_.Get(id); }
   // Switches to another pack: its vectors are built beside the present ones, then take over.
   Result<ModelState> UseModel(const std::string& name);
@@ -150,8 +158,10 @@ class Library {
   Result<> UpdateBuild(Build build);
   Result<Json> FailuresOf(const std::vector<std::string>& roots) const;
 
+  struct Route;
   std::vector<queue::NewTask> MakeJobs(const std::vector<catalog::File>& files,
-                                       const std::map<int64_t, catalog::Root>& roots) const;
+                                       const std::map<int64_t, catalog::Root>& roots,
+                                       const Route& route) const;
   void HandleReports(std::stop_token stop);
   void HandleCommits(std::stop_token stop);
   Result<> ApplyChanges(const Json& payload);
@@ -165,6 +175,7 @@ class Library {
   const LibraryOptions options_;
 
   Builds builds_;
+  bool works_here_ = false;  // by the reconciler's thread: as options_.works_here was told
   Readings readings_;
   Thumbnails thumbnails_;
 

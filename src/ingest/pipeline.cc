@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "base/strings.h"
+#include "ingest/capability.h"
+#include "media/format.h"
 
 namespace msearch::ingest {
 namespace {
@@ -49,11 +51,13 @@ NewTask FileTask(std::string_view queue, std::string_view kind, const PrepareJob
 }  // namespace
 
 Json TargetModel::ToJson() const {
-  return {{"name", name},
-          {"key", key},
-          {"image", image.ToJson()},
-          {"passages", embeds_passages},
-          {"passage_words_max", passage_words_max}};
+  Json json{{"name", name},
+            {"key", key},
+            {"image", image.ToJson()},
+            {"passages", embeds_passages},
+            {"passage_words_max", passage_words_max}};
+  if (!device.empty()) json["device"] = device;
+  return json;
 }
 
 Result<TargetModel> TargetModel::FromJson(const Json& json) {
@@ -66,6 +70,7 @@ Result<TargetModel> TargetModel::FromJson(const Json& json) {
   model.image = TRY(embedding::ImageInputSpec::FromJson(json["image"]));
   model.embeds_passages = GetBool(json, "passages").value_or(false);
   model.passage_words_max = static_cast<uint32_t>(GetInt(json, "passage_words_max").value_or(200));
+  model.device = GetString(json, "device").value_or("");
   return model;
 }
 
@@ -75,6 +80,7 @@ Json PrepareJob::ToJson() const {
   PutPath(&json, "root_path", root_path);
   PutPath(&json, "path", path);
   if (!upload.empty()) json["upload"] = upload;
+  if (beside_controller) json["beside_controller"] = true;
   if (model) json["model"] = model->ToJson();
   return json;
 }
@@ -90,6 +96,7 @@ Result<PrepareJob> PrepareJob::FromJson(const Json& json) {
   job.modified_ns = GetInt(json, "modified_ns").value_or(0);
   job.restarts = static_cast<int>(GetInt(json, "restarts").value_or(0));
   job.upload = GetString(json, "upload").value_or("");
+  job.beside_controller = GetBool(json, "beside_controller").value_or(false);
   if ((job.file == 0 && job.upload.empty()) || job.path.empty())
     return Error{Code::kInvalid, "task: no file named"};
   if (json.contains("model")) job.model = TRY(TargetModel::FromJson(json["model"]));
@@ -137,6 +144,10 @@ catalog::Segment ToCatalog(const media::Segment& from) {
     segment.boxes.push_back({box.text, box.x, box.y, box.width, box.height});
   }
   return segment;
+}
+
+std::string_view ReadJob::format() const {
+  return type == "video" || type == "audio" ? "film" : media::FormatOfMime(mime);
 }
 
 Json ReadJob::ToJson() const {
@@ -239,9 +250,9 @@ Result<TextsJob> TextsJob::FromJson(const Json& json) {
   return job;
 }
 
-NewTask ReadTask(const ReadJob& job) {
+NewTask ReadTask(const ReadJob& job, std::string_view reader, std::string_view format) {
   NewTask task;
-  task.queue = kReadQueue;
+  task.queue = QueueNeeding(kReadQueue, {reader, format});
   task.kind = "read";
   task.payload = job.ToJson();
   task.priority = queue::Priority::kLow;
@@ -267,7 +278,7 @@ NewTask ReadingTask(const ReadingParcel& parcel) {
 
 NewTask EmbedTextsTask(const TextsJob& job) {
   NewTask task;
-  task.queue = kEmbedQueue;
+  task.queue = QueueNeeding(kEmbedQueue, {job.model.device});
   task.kind = "embed_texts";
   task.payload = job.ToJson();
   task.priority = queue::Priority::kLow;
@@ -286,8 +297,10 @@ NewTask VectorsTask(const TextsJob& job) {
   return task;
 }
 
-NewTask PrepareTask(const PrepareJob& job, queue::Priority priority) {
-  NewTask task = FileTask(kPrepareQueue, "prepare", job, job.ToJson(), priority);
+NewTask PrepareTask(const PrepareJob& job, queue::Priority priority, std::string_view format) {
+  const std::string queue =
+      QueueNeeding(kPrepareQueue, {job.beside_controller ? kBesideController : format});
+  NewTask task = FileTask(queue, "prepare", job, job.ToJson(), priority);
   // Reading and decoding a long film takes long; see also ingest/prepare.cc.
   constexpr uint64_t kBytesPerMillisecond = 1000;
   task.timeout += Milliseconds(std::min<uint64_t>(job.size / kBytesPerMillisecond, 4 * 3600'000));
@@ -295,7 +308,11 @@ NewTask PrepareTask(const PrepareJob& job, queue::Priority priority) {
 }
 
 NewTask EmbedTask(const Parcel& parcel, queue::Priority priority) {
-  return FileTask(kEmbedQueue, "embed", parcel.job, parcel.ToJson(), priority);
+  const PrepareJob& job = parcel.job;
+  const std::string_view device = job.model ? std::string_view(job.model->device) : "";
+  const std::string queue =
+      QueueNeeding(kEmbedQueue, {job.beside_controller ? kBesideController : device});
+  return FileTask(queue, "embed", job, parcel.ToJson(), priority);
 }
 
 NewTask CommitTask(const Parcel& parcel, queue::Priority priority) {

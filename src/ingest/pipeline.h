@@ -22,6 +22,9 @@
 // From prepare to commit a file version has one unique key ("file:ID:VERSION"), handed from each
 // task to its follow-up in the atomic step of completion: so a version is in the pipeline at most
 // once, and the reconciler may enqueue whatever the catalog calls pending, at any time.
+//
+// Beside the queues tasks, read and embed there are others for what not every worker can do: see
+// ingest/capability.h.
 #pragma once
 
 #include <optional>
@@ -58,6 +61,7 @@ struct TargetModel {
   embedding::ImageInputSpec image;
   bool embeds_passages = false;
   uint32_t passage_words_max = 200;
+  std::string device;  // that has to embed; empty: any
   Json ToJson() const;
   static Result<TargetModel> FromJson(const Json& json);
 };
@@ -72,7 +76,8 @@ struct PrepareJob {
   std::string path;       // relative
   uint64_t size = 0;
   int64_t modified_ns = 0;
-  int restarts = 0;  // how often blobs were lost
+  int restarts = 0;                // how often blobs were lost
+  bool beside_controller = false;  // for workers of the controller's machine only
   // Blob with the bytes to look at, instead of a file of the catalog: only their vectors are
   // wanted, nothing is committed. `path` is their name then.
   std::string upload;
@@ -116,6 +121,7 @@ struct ReadJob {
   std::vector<Shot> shots;
   Json attributes = Json::object();  // what the preparation said of the media
   std::string AbsolutePath() const { return root_path + "/" + path; }
+  std::string_view format() const;  // media::Format; empty: opened everywhere
   Json ToJson() const;
   static Result<ReadJob> FromJson(const Json& json);
 };
@@ -145,11 +151,15 @@ struct TextsJob {
   static Result<TextsJob> FromJson(const Json& json);
 };
 
-queue::NewTask ReadTask(const ReadJob& job);
+// `reader` and `format`: what its worker has to have, if it is to go where only those look who do
+// (ingest/capability.h); empty: to all.
+queue::NewTask ReadTask(const ReadJob& job, std::string_view reader = {},
+                        std::string_view format = {});
 queue::NewTask ReadingTask(const ReadingParcel& parcel);
 queue::NewTask EmbedTextsTask(const TextsJob& job);
 queue::NewTask VectorsTask(const TextsJob& job);
-queue::NewTask PrepareTask(const PrepareJob& job, queue::Priority priority);
+queue::NewTask PrepareTask(const PrepareJob& job, queue::Priority priority,
+                           std::string_view format = {});
 queue::NewTask EmbedTask(const Parcel& parcel, queue::Priority priority);
 queue::NewTask CommitTask(const Parcel& parcel, queue::Priority priority);
 queue::NewTask ScanTask(const watch::RootSpec& root, bool full);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "media/format.h"
 
 // The content's hash comes first: a copy, a move that the monitor couldn't explain, or a touched
 // file ends here, at the price of one read. Else the file is decoded once, by the codec child, from
@@ -131,6 +132,8 @@ class Preparer {
     const queue::Task& task = that->task->lease().task;
     parcel.job = TRY(PrepareJob::FromJson(task.payload));
     const PrepareJob& job = parcel.job;
+    const std::string_view by_name = media::FormatOfName(job.path);
+    if (!options_.reach.Opens(by_name)) return HandOn(that, by_name);
     that->file = that->upload() ? TRY(UploadedFile::Make(TRY(blobs_->Get(job.upload))))
                                 : TRY(media_->Find(job, that->task->stop_token()));
     parcel.hash = TRY(that->file->Hash());
@@ -143,7 +146,31 @@ class Preparer {
       return false;
     }
     that->content = TRY(that->file->Open());
+    const std::string_view by_content = media::FormatOf(*that->content, job.path);
+    if (!options_.reach.Opens(by_content)) return HandOn(that, by_content);
     return true;
+  }
+
+  // To those who open this format. Never to oneself: a queue that this worker serves no more is
+  // left to the others.
+  Result<bool> HandOn(Decoding* that, std::string_view format) const {
+    const PrepareJob& job = that->parcel.job;
+    if (!options_.reach.hands_on || job.beside_controller) {
+      const Error error = CannotOpen(format);
+      return Error{error.code, job.path + ": " + error.message};
+    }
+    const queue::Task& task = that->task->lease().task;
+    queue::NewTask next = PrepareTask(job, task.priority, format);
+    if (next.queue == task.queue) {
+      that->outcome->release = true;
+      that->outcome->delay = Milliseconds(1000);
+      return false;
+    }
+    // Who waits for the vectors finds the next step by this one.
+    if (that->upload()) next.parent = task.id;
+    that->outcome->result = {{"handed_on", next.queue}};
+    that->outcome->follow_ups.push_back(std::move(next));
+    return false;
   }
 
   void Begin(const Decoding& that) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "ingest/capability.h"
 #include "ingest/media_access.h"
 #include "ingest/pipeline.h"
 #include "media/codec.h"
@@ -17,13 +18,15 @@ struct PrepareOptions {
   uint32_t thumbnail_side_max = 320;
   // For one file; a film or sound gets a second more for every two megabytes, up to an hour.
   uint32_t file_seconds = 60;
+  Reach reach;
 };
 
 // Whether a content is complete for this preparation and model, so that nothing but its path is
 // missing. A wrong "no" costs work; a wrong "yes" is caught at the commit.
 using ContentKnown = std::function<Result<bool>(const Digest& hash, const std::string& model_key)>;
 
-// The handler for kind "prepare". Uses `codec` from the calling thread only.
+// The handler for kind "prepare". Uses `codec` from the calling thread only. A file whose format
+// isn't opened here is handed on, if options.reach says so.
 queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
                                    std::shared_ptr<media::Codec> codec,
                                    std::shared_ptr<MediaAccess> media, ContentKnown known,

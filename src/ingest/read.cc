@@ -5,10 +5,29 @@ namespace {
 
 using queue::Outcome;
 
+// To those who have the reader and open the format; never to oneself.
+void HandOn(const ReadJob& job, const queue::Task& task, Outcome* outcome) {
+  queue::NewTask next = ReadTask(job, job.reader, job.format());
+  if (next.queue == task.queue) {
+    outcome->release = true;
+    outcome->delay = Milliseconds(1000);
+    return;
+  }
+  outcome->result = {{"handed_on", next.queue}};
+  outcome->follow_ups.push_back(std::move(next));
+}
+
 Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, MediaAccess& media,
-                 const Readers& readers, queue::TaskContext& task, Outcome* outcome) {
+                 const Readers& readers, const ReadOptions& options, queue::TaskContext& task,
+                 Outcome* outcome) {
   const ReadJob job = TRY(ReadJob::FromJson(task.lease().task.payload));
   const auto reader = readers.find(job.reader);
+  const bool able = reader != readers.end() && options.reach.Opens(job.format()) &&
+                    (!options.has || options.has(job));
+  if (!able && options.reach.hands_on) {
+    HandOn(job, task.lease().task, outcome);
+    return Ok{};
+  }
   if (reader == readers.end()) {
     return Error{Code::kUnsupported, "reader " + job.reader + ": not in this worker"};
   }
@@ -31,20 +50,20 @@ Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, MediaAccess& me
 
 queue::BatchHandler ReadHandler(std::shared_ptr<storage::BlobStore> blobs,
                                 std::shared_ptr<media::Codec> codec, Readers readers,
-                                std::shared_ptr<MediaAccess> media) {
-  return
-      [blobs, codec, media, readers](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
-        std::vector<Outcome> outcomes;
-        for (const auto& task : tasks) {
-          Outcome& outcome = outcomes.emplace_back();
-          if (task->ShouldStop()) {
-            outcome.release = true;
-            continue;
-          }
-          outcome.status = ReadOne(*blobs, *codec, *media, readers, *task, &outcome);
-        }
-        return outcomes;
-      };
+                                std::shared_ptr<MediaAccess> media, ReadOptions options) {
+  return [blobs, codec, media, readers,
+          options](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+    std::vector<Outcome> outcomes;
+    for (const auto& task : tasks) {
+      Outcome& outcome = outcomes.emplace_back();
+      if (task->ShouldStop()) {
+        outcome.release = true;
+        continue;
+      }
+      outcome.status = ReadOne(*blobs, *codec, *media, readers, options, *task, &outcome);
+    }
+    return outcomes;
+  };
 }
 
 }  // namespace msearch::ingest

@@ -2,11 +2,13 @@
 // priority.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "base/file.h"
+#include "ingest/capability.h"
 #include "ingest/media_access.h"
 #include "ingest/pipeline.h"
 #include "media/codec.h"
@@ -30,9 +32,17 @@ class Reader {
 };
 using Readers = std::map<std::string, std::shared_ptr<Reader>>;  // by ReadJob::reader
 
-// The handler for kind "read". Uses `codec` from the calling thread only.
+struct ReadOptions {
+  Reach reach;
+  // Whether this worker has what the job's reader needs; it may get it first. Empty: always.
+  std::function<bool(const ReadJob&)> has;
+};
+
+// The handler for kind "read". Uses `codec` from the calling thread only. What can't be read here
+// is handed on, if options.reach says so.
 queue::BatchHandler ReadHandler(std::shared_ptr<storage::BlobStore> blobs,
                                 std::shared_ptr<media::Codec> codec, Readers readers,
-                                std::shared_ptr<MediaAccess> media = LocalMedia());
+                                std::shared_ptr<MediaAccess> media = LocalMedia(),
+                                ReadOptions options = {});
 
 }  // namespace msearch::ingest

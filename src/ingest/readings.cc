@@ -53,11 +53,12 @@ bool IsMoot(const Result<>& applied) {
 Readings::Readings(std::shared_ptr<catalog::Catalog> catalog,
                    std::shared_ptr<queue::TaskQueue> queue,
                    std::shared_ptr<storage::BlobStore> blobs,
-                   std::function<std::vector<WantedReader>()> wanted)
+                   std::function<std::vector<WantedReader>()> wanted, bool workers_differ)
     : catalog_(std::move(catalog)),
       queue_(std::move(queue)),
       blobs_(std::move(blobs)),
-      wanted_(std::move(wanted)) {}
+      wanted_(std::move(wanted)),
+      workers_differ_(workers_differ) {}
 
 void Readings::Restart() {
   std::lock_guard lock(mutex_);
@@ -75,17 +76,26 @@ std::optional<int64_t> Readings::walked() const {
   return walked_;
 }
 
-Result<bool> Readings::WalkReader(const WantedReader& reader, int64_t* room) {
+Result<bool> Readings::WalkReader(const WantedReader& reader, Window* window) {
   catalog::MediaId& cursor = cursors_[CursorKey(reader.spec)];
+  // What waits for somebody who has this reader, or can open what it reads: a window of its own, so
+  // that it keeps nothing from the other readers.
+  int64_t own_room = kWindow;
+  for (const auto& [queue, queued] : window->queued) {
+    if (IsOfStep(queue, QueueNeeding(kReadQueue, {reader.spec.name}))) own_room -= queued;
+  }
   while (true) {
-    if (*room <= 0) return false;
+    if (window->room <= 0 || own_room <= 0) return false;
     const auto page = TRY(catalog_->UnreadMedia(reader.spec, cursor, kPage));
     if (page.empty()) return true;
     std::vector<queue::NewTask> tasks;
     for (const catalog::Unread& unread : page) {
       const ReadJob job = JobFor(reader.spec, unread);
       if (!reader.wants || reader.wants(unread)) {
-        tasks.push_back(ReadTask(job));
+        queue::NewTask task = ReadTask(job, job.reader, job.format());
+        if (!window->workforce.SomeLack(kReadQueue, task.queue)) task = ReadTask(job);
+        --(task.queue == kReadQueue ? window->room : own_room);
+        tasks.push_back(std::move(task));
         continue;
       }
       catalog::Reading nothing;
@@ -96,7 +106,6 @@ Result<bool> Readings::WalkReader(const WantedReader& reader, int64_t* room) {
       if (!applied.ok() && !IsMoot(applied)) return applied.error();
     }
     if (!tasks.empty()) TRY(queue_->Enqueue(tasks));
-    *room -= static_cast<int64_t>(tasks.size());
     cursor = page.back().media;
   }
 }
@@ -153,15 +162,18 @@ Result<> Readings::Step(const std::optional<TargetModel>& model) {
     walked_.reset();
   }
   readers_before_ = names;
-  int64_t reading_room = kWindow;
+  Window window;
+  window.room = kWindow;
   int64_t text_room = kWindow;
   for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
-    if (stats.name == kReadQueue) reading_room -= stats.queued;
-    if (stats.name == kEmbedQueue) text_room -= stats.queued;
+    if (stats.name == kReadQueue) window.room -= stats.queued;
+    if (IsOfStep(stats.name, kReadQueue)) window.queued[stats.name] = stats.queued;
+    if (IsOfStep(stats.name, kEmbedQueue)) text_room -= stats.queued;
   }
+  if (workers_differ_ && !readers.empty()) window.workforce = Workforce(TRY(queue_->Workers()));
   bool complete = true;
   for (const WantedReader& reader : readers) {
-    complete = TRY(WalkReader(reader, &reading_room)) && complete;
+    complete = TRY(WalkReader(reader, &window)) && complete;
   }
   if (model) complete = TRY(WalkTexts(*model, &text_room)) && complete;
   std::lock_guard lock(mutex_);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "catalog/catalog.h"
+#include "ingest/capability.h"
 #include "ingest/pipeline.h"
 #include "queue/task_queue.h"
 #include "queue/worker.h"
@@ -36,7 +37,7 @@ class Readings {
  public:
   Readings(std::shared_ptr<catalog::Catalog> catalog, std::shared_ptr<queue::TaskQueue> queue,
            std::shared_ptr<storage::BlobStore> blobs,
-           std::function<std::vector<WantedReader>()> wanted);
+           std::function<std::vector<WantedReader>()> wanted, bool workers_differ = false);
 
   // Enqueues what is missing, as far as the windows allow. `model`: that texts are embedded with.
   Result<> Step(const std::optional<TargetModel>& model);
@@ -53,8 +54,14 @@ class Readings {
   uint64_t stale() const { return stale_; }
 
  private:
+  // Room in the queues of a step, and who works there.
+  struct Window {
+    Workforce workforce;
+    int64_t room = 0;                       // for all readers
+    std::map<std::string, int64_t> queued;  // by queue
+  };
   // False when the window is full.
-  Result<bool> WalkReader(const WantedReader& reader, int64_t* room);
+  Result<bool> WalkReader(const WantedReader& reader, Window* window);
   Result<bool> WalkTexts(const TargetModel& model, int64_t* room);
   Result<> Commit(const queue::TaskContext& task, queue::Outcome* outcome);
   Result<> CommitFailure(const queue::TaskContext& task);
@@ -64,6 +71,7 @@ class Readings {
   const std::shared_ptr<queue::TaskQueue> queue_;
   const std::shared_ptr<storage::BlobStore> blobs_;
   const std::function<std::vector<WantedReader>()> wanted_;
+  const bool workers_differ_;
 
   std::mutex walk_mutex_;                                   // one walk at a time
   std::map<std::string, catalog::MediaId> cursors_;         // by reader and key; by walk_mutex_

@@ -272,6 +272,28 @@ TEST_F(ReadingsTest, FileThatChangedMeanwhileIsNotRead) {
   EXPECT_THAT(Get(catalog_->UnreadMedia(wanted_[0].spec, 0, 10)), SizeIs(1));
 }
 
+TEST_F(ReadingsTest, WhatSomeWorkersCanNotReadIsQueuedForThoseWhoCan) {
+  Readings readings(
+      catalog_, queue_, blobs_, [this] { return wanted_; }, true);
+  Add("sign.jpg", "no smoking");
+  queue::TaskFilter queued;
+  queued.status = queue::Status::kQueued;
+  const auto place = [&]() -> std::string {
+    EXPECT_TRUE(readings.Step(model_).ok());
+    const auto tasks = Get(queue_->List(queued));
+    EXPECT_THAT(tasks, SizeIs(1));
+    return tasks.empty() ? "" : tasks[0].queue;
+  };
+  EXPECT_EQ(place(), "read") << "nobody is there who lacks anything";
+  ASSERT_TRUE(queue_->Cancel(Get(queue_->List(queued))[0].id).ok());
+  readings.Restart();
+  queue::WorkerInfo worker;
+  worker.id = "w1";
+  worker.detail["queues"] = {"read"};
+  ASSERT_TRUE(queue_->Heartbeat(worker, Milliseconds(60000)).ok());
+  EXPECT_EQ(place(), "read-text");
+}
+
 TEST_F(ReadingsTest, JobAndFindingsSurviveTheirPayloads) {
   ReadJob job;
   job.hash = Sha256("x");

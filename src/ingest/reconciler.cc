@@ -1,5 +1,8 @@
+#include <set>
+
 #include "base/log.h"
 #include "ingest/library.h"
+#include "media/format.h"
 
 // The reconciler enqueues what the catalog calls pending. It walks the pending files in order of
 // their ids, a page at a time, and waits at the window's end until workers have caught up; at the
@@ -22,8 +25,16 @@ constexpr Milliseconds kOrphanAge{600 * 1000};
 
 }  // namespace
 
+// Where tasks go at the moment, and how much is there.
+struct Library::Route {
+  Workforce workforce;
+  std::set<std::string> beside_controller;  // roots
+  std::map<std::string, int64_t> queued;    // by queue
+};
+
 std::vector<queue::NewTask> Library::MakeJobs(const std::vector<catalog::File>& files,
-                                              const std::map<int64_t, catalog::Root>& roots) const {
+                                              const std::map<int64_t, catalog::Root>& roots,
+                                              const Route& route) const {
   const std::optional<TargetModel> model = EmbedsWith();
   std::vector<queue::NewTask> tasks;
   for (const catalog::File& file : files) {
@@ -38,18 +49,36 @@ std::vector<queue::NewTask> Library::MakeJobs(const std::vector<catalog::File>& 
     job.size = file.fact.size;
     job.modified_ns = file.fact.modified_ns;
     job.model = model;
-    tasks.push_back(PrepareTask(job, queue::Priority::kNormal));
+    job.beside_controller = route.beside_controller.contains(job.root);
+    std::string_view format = media::FormatOfName(job.path);
+    if (!route.workforce.SomeLack(kPrepareQueue, QueueNeeding(kPrepareQueue, {format})))
+      format = "";
+    queue::NewTask task = PrepareTask(job, queue::Priority::kNormal, format);
+    // What nobody can do mustn't fill the queue: a later pass comes to it.
+    const auto queued = route.queued.find(task.queue);
+    if (queued != route.queued.end() && queued->second >= kWindow) continue;
+    tasks.push_back(std::move(task));
   }
   return tasks;
 }
 
 // One page; false when the window is full or the list is at its end (then the cursor is 0).
 Result<bool> Library::ReconcileStep(catalog::FileId* cursor) {
-  int64_t queued = 0;
+  Route route;
   for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
-    if (stats.name == kPrepareQueue) queued = stats.queued;
+    if (IsOfStep(stats.name, kPrepareQueue)) route.queued[stats.name] = stats.queued;
   }
-  if (queued >= kWindow) return false;
+  for (const std::string& name :
+       {std::string(kPrepareQueue), QueueNeeding(kPrepareQueue, {kBesideController})}) {
+    if (route.queued[name] >= kWindow) return false;
+  }
+  if (options_.workers_differ) {
+    route.workforce = Workforce(TRY(queue_->Workers()));
+    for (const Build& build : builds_.Running()) {
+      if (!build.distributed)
+        route.beside_controller.insert(build.roots.begin(), build.roots.end());
+    }
+  }
   const auto files = TRY(catalog_->PendingFiles(*cursor, kPage));
   if (files.empty()) {
     *cursor = 0;
@@ -57,7 +86,7 @@ Result<bool> Library::ReconcileStep(catalog::FileId* cursor) {
   }
   std::map<int64_t, catalog::Root> roots;
   for (const catalog::Root& root : TRY(catalog_->Roots())) roots[root.id] = root;
-  const auto tasks = MakeJobs(files, roots);
+  const auto tasks = MakeJobs(files, roots, route);
   if (!tasks.empty()) TRY(queue_->Enqueue(tasks));
   *cursor = files.back().id;
   return true;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "ingest/capability.h"
 
 namespace msearch::ingest {
 namespace {
@@ -90,7 +91,7 @@ Result<std::string> WhyNotDone(queue::TaskQueue& queue, const Task& task, const 
   for (const WorkerInfo& worker : workers) {
     if (Serves(worker, task.queue)) serving.push_back(&worker);
   }
-  if (serving.empty()) return fmt::format("no worker serves queue {}", task.queue);
+  if (serving.empty()) return LackOf(task.queue);
   if (const auto model = ModelOf(task); model && task.kind != "prepare") {
     const bool any = std::any_of(serving.begin(), serving.end(), [&](const WorkerInfo* worker) {
       return HasModel(*worker, model->second);

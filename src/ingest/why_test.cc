@@ -55,7 +55,16 @@ class Why : public testing::Test {
   std::unique_ptr<queue::TaskQueue> queue_;
 };
 
-TEST_F(Why, NobodyServesTheQueue) { EXPECT_EQ(Ask(Add({})), "no worker serves queue embed"); }
+TEST_F(Why, NobodyServesTheQueue) {
+  EXPECT_THAT(Ask(Add({})), HasSubstr("no worker serves queue embed"));
+}
+
+TEST_F(Why, NoWorkerOpensTheFormat) {
+  Show("w1", Json::object());
+  queue::NewTask task;
+  task.queue = "tasks-pdf";
+  EXPECT_THAT(Ask(Add(task)), HasSubstr("no worker opens PDF documents: install poppler-utils"));
+}
 
 TEST_F(Why, NoWorkerHasTheModel) {
   Show("w1", {{"models", {{{"name", "builtin"}, {"key", "builtin-1"}}}}});

@@ -99,6 +99,7 @@ class Runner {
 
  private:
   bool Ready();
+  std::vector<std::string> Queues() const;
   void StepBack();
   void RunBatch(std::vector<Lease> leases);
   void RunGroup(const std::string& kind, const Attempts& group);
@@ -189,7 +190,7 @@ void Runner::Run() {
   }
   while (!stop_.stop_requested()) {
     if (!Ready()) continue;
-    request.queues = QueuesInTurn(options_.queues, taken);
+    request.queues = QueuesInTurn(Queues(), taken);
     Result<std::vector<Lease>> leases = queue_.TakeLeases(request);
     if (!leases.ok()) {
       if (failures++ == 0) LOG_WARNING("queue: {}; trying again", leases.message());
@@ -213,6 +214,13 @@ void Runner::Run() {
   StepBack();
   const Result<> forgotten = queue_.Forget(options_.info.id);
   if (!forgotten.ok()) LOG_WARNING("queue: {}", forgotten.message());
+}
+
+std::vector<std::string> Runner::Queues() const {
+  std::vector<std::string> queues = options_.queues;
+  if (!options_.more_queues) return queues;
+  for (std::string& more : options_.more_queues()) queues.push_back(std::move(more));
+  return queues;
 }
 
 void Runner::StepBack() {
@@ -490,7 +498,9 @@ void Runner::ShowAlive() {
                                         : "idle";
   }
   if (options_.detail) info.detail = options_.detail();
-  info.detail["queues"] = options_.queues;
+  info.detail["queues"] = Queues();
+  // Beside the queue's own time of the heartbeat it tells a clock that is wrong.
+  info.detail["clock_ms"] = SystemClock().NowMs();
   info.detail["utilisation"] = BusyShare();
   info.detail["tasks_done"] = done_count_.load();
   info.detail["stale_results"] = stale_count_.load();

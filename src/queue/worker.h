@@ -43,12 +43,15 @@ using BatchHandler =
 
 struct WorkerOptions {
   // id, role, ...; state and detail are kept up to date. To `detail` are added "queues",
-  // "utilisation" (share of the last minute or so that handlers ran), "tasks_done" and
-  // "stale_results" (refused because the lease was lost).
+  // "clock_ms" (this machine's), "utilisation" (share of the last minute or so that handlers ran),
+  // "tasks_done" and "stale_results" (refused because the lease was lost).
   WorkerInfo info;
   // In order of preference; but one of five times another queue is asked first, each in its turn,
   // so that a busy queue can't starve the others.
   std::vector<std::string> queues;
+  // More queues, behind those; asked before each lease and by the heart, so it has to be
+  // thread-safe. May be empty.
+  std::function<std::vector<std::string>()> more_queues;
   size_t batch_max = 1;
   Milliseconds lease_duration{15000};            // extended three times as often
   std::map<std::string, BatchHandler> handlers;  // by kind; an unknown kind fails as unsupported

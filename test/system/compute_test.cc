@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "net/http_client.h"
+#include "support/pdf.h"
 #include "support/pictures.h"
 #include "support/redis_server.h"
 #include "system/server.h"
@@ -301,6 +302,142 @@ TEST(ComputeServer, WithAWrongTokenGetsNothingAndSaysWhy) {
     ASSERT_TRUE(answer.ok()) << answer.message();
     EXPECT_EQ(answer->status, 401) << path;
   }
+}
+
+// --- what only some can do -------------------------------------------------------------------
+
+// A server's configuration with formats of its own.
+std::string ConfigWithFormats(const TemporaryDirectory& directory, const RedisServer& redis,
+                              const std::string& formats) {
+  const std::string path = ConfigFile(directory, "127.0.0.1", redis.port());
+  Write(path, ReadFile(path).value_or("") + "processes:\n  task_worker:\n    formats: [" + formats +
+                  "]\n");
+  return path;
+}
+
+TEST(Capabilities, AFileWaitsForAWorkerThatOpensItsFormatAndSaysSo) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const TemporaryDirectory unable_folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port())}, "builtin",
+                "controller");
+  WritePictures(server.files(), 0, 6);
+  for (int i = 0; i < 5; ++i) {
+    Write(server.files() + "/report-" + std::to_string(i) + ".pdf",
+          MakePdf({{.text = "a frog sings in pond " + std::to_string(i)}}));
+  }
+  // Its name promises something that everybody opens.
+  Write(server.files() + "/really.txt", MakePdf({{.text = "a toad sings under a false name"}}));
+  ASSERT_TRUE(server.Start()) << server.log();
+  const auto compute = [&](const std::string& config, const std::string& data) {
+    return std::make_unique<Background>(std::vector<std::string>{
+        "msearch", "run", "compute", "--config", config, "--data", folder.path() + "/" + data,
+        "--controller", server.url(), "--workers", "1"});
+  };
+  const auto unable = compute(ConfigWithFormats(unable_folder, redis, "picture"), "unable");
+  ASSERT_TRUE(Eventually([&] { return server.Pids("task_worker").size() == 1; })) << unable->log();
+  server.AddRoot();
+  ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") == 6; }))
+      << server.Get("/api/index/status").body << unable->log();
+
+  // Nobody opens the others: they wait, and everything that asks is told why.
+  const std::string reason = "no worker opens PDF documents: install poppler-utils";
+  std::string id;
+  ASSERT_TRUE(Eventually([&] {
+    const Json waiting = server.Get("/api/tasks?queue=tasks-pdf&status=queued").json;
+    if (waiting.value("tasks", Json::array()).size() < 6) return false;
+    id = GetString(waiting["tasks"][0], "task_id").value_or("");
+    return true;
+  })) << server.Get("/api/tasks").body;
+  EXPECT_THAT(GetString(server.Get("/api/tasks/" + id).json, "why").value_or(""),
+              HasSubstr(reason));
+  EXPECT_EQ(GetInt(server.Get("/api/tasks/" + id).json, "attempts"), 0);
+  EXPECT_THAT(Problem(server), testing::AllOf(HasSubstr("6 tasks wait"), HasSubstr(reason)));
+  const auto shown = RunMsearch({"task", "show", id, "--server", server.url()});
+  EXPECT_THAT(shown.out, HasSubstr(reason));
+  EXPECT_THAT(server.Get("/api/doctor").body, HasSubstr(reason));
+  EXPECT_EQ(Count(server, "failed"), 0);
+  EXPECT_EQ(Count(server, "pending"), 6);
+
+  // One that opens everything does what the other can't.
+  const auto able = compute(ConfigFile(folder, "127.0.0.1", redis.port()), "able");
+  ASSERT_TRUE(server.AwaitIdle()) << server.Get("/api/index/status").body << able->log();
+  EXPECT_EQ(Count(server, "indexed"), 12) << able->log();
+  EXPECT_EQ(Count(server, "failed"), 0);
+  EXPECT_EQ(Problem(server), "");
+  EXPECT_THAT(server.Find("toad"), testing::ElementsAre("really.txt"));
+  EXPECT_EQ(server.Find("frog").size(), 5U);
+
+  // The controller sees who opens what, so that nothing new takes the way round.
+  Write(server.files() + "/late.pdf", MakePdf({{.text = "a newt comes late"}}));
+  ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") == 13; })) << able->log();
+  const Json all = server.Get("/api/tasks?queue=tasks&text=late.pdf").json;
+  EXPECT_TRUE(all.value("tasks", Json::array()).empty()) << all;
+}
+
+TEST(Capabilities, ADeviceThatNoWorkerHasIsWaitedForAndNamed) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Write(config, ReadFile(config).value_or("") + "model:\n  device: cuda\n");
+  Server server({"--config", config, "--workers", "1", "--device", "cpu"});
+  WritePictures(server.files(), 0, 2);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  EXPECT_TRUE(Eventually([&] {
+    return Problem(server).find("no worker embeds on the device cuda") != std::string::npos;
+  })) << Problem(server);
+  EXPECT_EQ(Count(server, "failed"), 0);
+  EXPECT_EQ(Count(server, "pending"), 2);
+}
+
+TEST(Builds, ThatAreNotDistributedStayWithTheControllersOwnWorkers) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  constexpr int kPictures = 60;
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Server server({"--config", config, "--workers", "1"}, "builtin", "controller");
+  fs::create_directories(server.files());
+  ASSERT_TRUE(server.Start()) << server.log();
+  const Background compute({"msearch", "run", "compute", "--config", config, "--data",
+                            folder.path() + "/compute", "--controller", server.url(), "--workers",
+                            "1"});
+  ASSERT_TRUE(Eventually([&] { return server.Pids("embedding_worker").size() == 1; }))
+      << compute.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle()) << server.log();
+  const pid_t elsewhere = server.Pids("task_worker").at(0);
+  // What is found before the build begins is no work of it.
+  server.Post("/api/queue/changes/pause");
+  WritePictures(server.files(), 0, kPictures);
+  // A controller without workers of its own starts some for it.
+  const auto build =
+      server.Post("/api/build_index", {{"dataset_names", {"files"}}, {"distributed", false}}).json;
+  server.Post("/api/queue/changes/resume");
+  EXPECT_EQ(GetBool(build, "distributed"), false) << build;
+  EXPECT_THAT(GetString(build, "not_distributed_because").value_or(""),
+              HasSubstr("it was asked for"));
+  const std::string id = GetString(build, "build_id").value_or("");
+  ASSERT_TRUE(Eventually(
+      [&] { return GetString(server.Get("/api/build_index/" + id).json, "state") == "finished"; },
+      120))
+      << server.Get("/api/build_index/" + id).body << server.log();
+  EXPECT_EQ(Count(server, "indexed"), kPictures);
+  const Json own = server.Get("/api/tasks?queue=tasks-controller&status=finished").json;
+  EXPECT_EQ(GetInt(own, "total"), kPictures) << own;
+  EXPECT_EQ(GetInt(server.Get("/api/tasks?queue=embed-controller&status=finished").json, "total"),
+            kPictures);
+  // Not one of them was worked on elsewhere.
+  for (const Json& task : own.value("tasks", Json::array())) {
+    EXPECT_EQ(GetString(task, "worker").value_or("").find(":" + std::to_string(elsewhere) + ":"),
+              std::string::npos)
+        << task;
+  }
+  EXPECT_TRUE(Eventually([&] { return server.Pids("task_worker").size() == 1; }))
+      << "the stand-ins are gone";
 }
 
 TEST(ComputeServer, NeedsRedisForItsTasks) {
