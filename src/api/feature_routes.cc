@@ -112,8 +112,8 @@ Result<Json> ExtractOne(const Context& context, std::atomic<int>& running,
   if (!answers[0].ok()) {
     Error error = answers[0].error();
     if (error.code == Code::kTimeout) {
-      error.message = fmt::format("features: not done within {} s; see GET /api/queue/stats",
-                                  context.feature_timeout.count() / 1000);
+      error.message += fmt::format("; the limit is {} s (compute.feature_timeout)",
+                                   context.feature_timeout.count() / 1000);
     }
     return error;
   }

@@ -104,9 +104,14 @@ Result<int> ShowTask(Session& session, const std::string& id) {
     session.PrintJson(task);
     return kExitOk;
   }
+  // What one asks for first.
+  if (const std::string why = Text(task, "why"); !why.empty()) {
+    session.terminal.Print(Printable(Text(task, "status") + ": " + why));
+    session.terminal.Print("");
+  }
   Table fields({"FIELD", "VALUE"});
   for (const auto& [key, value] : task.items()) {
-    if (key == "events" || value.is_null() || value == Json("")) continue;
+    if (key == "events" || key == "why" || value.is_null() || value == Json("")) continue;
     fields.Add(
         {{key, Color::kDim}, {value.is_string() ? value.get<std::string>() : DumpJson(value)}});
   }

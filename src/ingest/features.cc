@@ -4,6 +4,8 @@
 #include <atomic>
 #include <thread>
 
+#include "ingest/why.h"
+
 namespace msearch::ingest {
 namespace {
 
@@ -15,15 +17,14 @@ Milliseconds Left(SteadyTime deadline) {
                                        deadline - std::chrono::steady_clock::now()));
 }
 
-Error TimeIsUp() { return {Code::kTimeout, "features: not done in time"}; }
-
 }  // namespace
 
 std::vector<Result<Features>> FeatureExtractor::Extract(const std::vector<FeatureInput>& inputs,
                                                         const TargetModel& model,
                                                         Milliseconds timeout) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
-  std::vector<Result<Features>> answers(inputs.size(), TimeIsUp());
+  std::vector<Result<Features>> answers(
+      inputs.size(), Error{Code::kTimeout, "features: not begun in time; others went before"});
   std::atomic<size_t> next = 0;
   std::vector<std::jthread> threads;
   for (size_t i = 0; i < std::min(kAtOnce, inputs.size()); ++i) {
@@ -51,11 +52,18 @@ Result<Features> FeatureExtractor::One(const FeatureInput& input, const TargetMo
   return features;
 }
 
+Error FeatureExtractor::NotInTime(const queue::Task& task) const {
+  std::string why = WhyNotDone(*queue_, task).value_or("");
+  if (why.empty()) why = "the queue can't be asked why";
+  return {Code::kTimeout, "features: not done in time (" + task.kind + "): " + why};
+}
+
 Result<Features> FeatureExtractor::Follow(queue::Task task, SteadyTime deadline) {
   for (int step = 0; step < kStepsMax; ++step) {
     if (task.status == queue::Status::kQueued || task.status == queue::Status::kStarted) {
+      Error error = NotInTime(task);
       (void)queue_->Cancel(task.id);
-      return TimeIsUp();
+      return error;
     }
     if (task.status == queue::Status::kCancelled) {
       return Error{Code::kCancelled, "features: the task was cancelled"};

@@ -30,8 +30,9 @@ class FeatureExtractor {
                    std::shared_ptr<storage::BlobStore> blobs)
       : queue_(std::move(queue)), blobs_(std::move(blobs)) {}
 
-  // One answer for each input, in order; kTimeout for those that weren't done within `timeout`.
-  // At most 16 are under way at a time, so that a long list keeps within the bytes for blobs.
+  // One answer for each input, in order; kTimeout for those that weren't done within `timeout`,
+  // with what they waited for in the message. At most 16 are under way at a time, so that a long
+  // list keeps within the bytes for blobs.
   std::vector<Result<Features>> Extract(const std::vector<FeatureInput>& inputs,
                                         const TargetModel& model, Milliseconds timeout);
 
@@ -39,6 +40,7 @@ class FeatureExtractor {
   Result<Features> One(const FeatureInput& input, const TargetModel& model, SteadyTime deadline);
   // Follows the steps from the first to the one that has the vectors.
   Result<Features> Follow(queue::Task task, SteadyTime deadline);
+  Error NotInTime(const queue::Task& task) const;
 
   const std::shared_ptr<queue::TaskQueue> queue_;
   const std::shared_ptr<storage::BlobStore> blobs_;

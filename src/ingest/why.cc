@@ -59,10 +59,34 @@ std::string WhyStarted(const std::vector<WorkerInfo>& workers, const Task& task,
                      task.worker, FormatRfc3339(*task.lease_until), seen);
 }
 
+std::string Times(int count, const std::string& what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+std::string WhyEnded(const Task& task) {
+  const std::string again = "; msearch task retry " + task.id + " queues it again";
+  const std::string last = task.error ? ": " + task.error->message : "";
+  if (task.status == Status::kCancelled) return "it was cancelled" + again;
+  if (task.reason == "quarantined") {
+    return fmt::format("it is quarantined, because it killed its child process {}{}{}",
+                       task.crashes == 1 ? "once" : Times(task.crashes, "time"), last, again);
+  }
+  if (task.reason == "lost") {
+    return fmt::format("it failed for good, because its workers vanished {}{}",
+                       Times(task.losses, "time"), again);
+  }
+  if (task.reason == "dependency") {
+    return "it failed, because a task that it follows did" + last + "; retry that one first";
+  }
+  return fmt::format("it failed for good after {}{}{}", Times(task.attempts, "attempt"), last,
+                     again);
+}
+
 }  // namespace
 
 Result<std::string> WhyNotDone(queue::TaskQueue& queue, const Task& task, const Clock& clock) {
-  if (task.status != Status::kQueued && task.status != Status::kStarted) return std::string();
+  if (task.status == Status::kFinished) return std::string();
+  if (task.status != Status::kQueued && task.status != Status::kStarted) return WhyEnded(task);
   const UnixMs now = clock.NowMs();
   const auto workers = TRY(queue.Workers());
   if (task.status == Status::kStarted) return WhyStarted(workers, task, now);

@@ -1,4 +1,4 @@
-// Why a task isn't running, in one sentence.
+// Why a task isn't running, or isn't done, in one sentence.
 #pragma once
 
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace msearch::ingest {
 
-// Empty for a task that has ended. Looks at the queues and the workers that are seen.
+// Empty for a task that has finished; of one that failed or was cancelled, why it won't run. Looks
+// at the queues and the workers that are seen.
 Result<std::string> WhyNotDone(queue::TaskQueue& queue, const queue::Task& task,
                                const Clock& clock = SystemClock());
 

@@ -107,10 +107,29 @@ TEST_F(Why, ItIsRunningOrItsWorkerIsLost) {
                              HasSubstr("no sign of life of it is left")));
 }
 
-TEST_F(Why, WhatHasEndedNeedsNoReason) {
-  const queue::TaskId id = Add({});
-  ASSERT_TRUE(queue_->Cancel(id).ok());
-  EXPECT_EQ(Ask(id), "");
+TEST_F(Why, WhatHasFinishedNeedsNoReasonAndWhatWillNotRunHasOne) {
+  const auto lease = [&] {
+    queue::LeaseRequest request;
+    request.worker = "w1";
+    request.queues = {"embed"};
+    return queue_->TakeLeases(request)->at(0);
+  };
+  const queue::TaskId cancelled = Add({});
+  ASSERT_TRUE(queue_->Cancel(cancelled).ok());
+  EXPECT_THAT(Ask(cancelled), HasSubstr("it was cancelled; msearch task retry"));
+  const queue::TaskId finished = Add({});
+  const queue::Completion done{lease(), Json::object(), {}};
+  ASSERT_TRUE(queue_->Complete(std::span(&done, 1)).ok());
+  EXPECT_EQ(Ask(finished), "");
+  const queue::TaskId corrupt = Add({});
+  ASSERT_TRUE(queue_->Fail({lease(), {Code::kCorrupt, "a.jpg: broken"}}).ok());
+  EXPECT_THAT(Ask(corrupt), HasSubstr("failed for good after 1 attempt: a.jpg: broken"));
+  queue::NewTask poison;
+  poison.retry.crashes_max = 1;
+  const queue::TaskId quarantined = Add(poison);
+  ASSERT_TRUE(queue_->Fail({lease(), {Code::kCrashed, "killed by signal"}}).ok());
+  EXPECT_THAT(Ask(quarantined), HasSubstr("it is quarantined, because it killed its child process "
+                                          "once: killed by signal"));
 }
 
 }  // namespace
