@@ -40,6 +40,14 @@ struct ReaderState {
   std::string problem;  // why nothing is read, and what to do about it; empty: it is
 };
 
+// One line of GET /api/doctor.
+struct Check {
+  std::string name;
+  bool ok = false;
+  std::string detail;
+  std::string advice;  // what to do when it isn't ok
+};
+
 struct Context {
   std::shared_ptr<catalog::Catalog> catalog;
   std::shared_ptr<queue::TaskQueue> queue;
@@ -47,6 +55,7 @@ struct Context {
   std::shared_ptr<ingest::ServedFiles> served;
   std::shared_ptr<storage::BlobStore> blobs;
   bool blobs_in_redis = false;
+  std::string device;  // that has to embed; empty: any
   std::shared_ptr<embedding::ModelPacks> packs;
   std::shared_ptr<answer::Desk> desk;
   std::shared_ptr<ingest::FeatureExtractor> features;
@@ -55,8 +64,9 @@ struct Context {
   // "embedded", "Redis at HOST:PORT": where the queue is.
   std::function<std::string()> queue_place;
   // What is wrong with that place, for people; empty: nothing. May be absent.
-  std::string device;  // that has to embed; empty: any
   std::function<std::string()> queue_problem;
+  // Whether that place is fit for it. May be absent.
+  std::function<std::vector<Check>()> queue_checks;
   // The engine to search with at this moment; nothing while no model is ready.
   std::function<std::optional<search::Engine>()> engine;
   // What the library's sounds are searched with.

@@ -3,6 +3,7 @@
 #include <prometheus/text_serializer.h>
 #include <sys/statvfs.h>
 
+#include <cstdlib>
 #include <set>
 
 #include "api/route_table.h"
@@ -11,6 +12,9 @@
 
 namespace msearch::api {
 namespace {
+
+// Beyond this the times that users see and those of the queue tell different stories.
+constexpr int64_t kClockSkewMs = 5000;
 
 Json Component(const std::string& name, const std::string& state, const std::string& detail) {
   return {{"name", name}, {"state", state}, {"detail", detail}};
@@ -166,14 +170,14 @@ Result<Json> Doctor(const Context& context) {
   add("indexing", status.problem.empty(),
       status.problem.empty() ? std::to_string(status.pending) + " files pending" : status.problem,
       "");
-  for (const auto& stats : TRY(context.queue->Stats())) {
-    if (!stats.paused) continue;
-    add("queue " + stats.name, false, "is paused", "POST /api/queue/" + stats.name + "/resume");
-  }
   for (const ingest::Unserved& one : status.unserved) {
     const std::string advice =
         ingest::NeedsCapability(one.queue) ? "" : "start the workers, msearch run compute";
     add("queue " + one.queue, false, one.Sentence(), advice);
+  }
+  for (const auto& stats : TRY(context.queue->Stats())) {
+    if (!stats.paused) continue;
+    add("queue " + stats.name, false, "is paused", "POST /api/queue/" + stats.name + "/resume");
   }
   queue::TaskFilter stuck;
   stuck.stuck = true;
@@ -184,12 +188,26 @@ Result<Json> Doctor(const Context& context) {
   add("queue", problem.empty(),
       problem.empty() ? (context.queue_place ? context.queue_place() : "embedded") : problem,
       "start the server; nothing is lost, and what is queued there goes on when it is back");
+  if (context.queue_checks) {
+    for (const Check& check : context.queue_checks()) {
+      add(check.name, check.ok, check.detail, check.advice);
+    }
+  }
   std::map<std::string, int> roles;
   const auto workers = TRY(context.queue->Workers());
   std::set<std::string> alive;
+  std::map<std::string, std::string> skews;  // by host
   for (const auto& worker : workers) {
     ++roles[worker.role];
     alive.insert(worker.id);
+    if (const auto clock = GetInt(worker.detail, "clock_ms")) {
+      const int64_t ahead = *clock - worker.seen_at;
+      if (std::abs(ahead) > kClockSkewMs) {
+        skews[worker.host] = fmt::format("{:.1f} s {} that of the queue",
+                                         static_cast<double>(std::abs(ahead)) / 1000,
+                                         ahead < 0 ? "behind" : "ahead of");
+      }
+    }
     if (worker.state == "unable") {
       const Json lacks = worker.detail.value("lacks", Json::object());
       add("worker " + worker.id, false,
@@ -211,9 +229,14 @@ Result<Json> Doctor(const Context& context) {
         fmt::format("is not seen any more and holds {} tasks until their leases run out", tasks),
         "nothing: others take them then");
   }
+  for (const auto& [host, skew] : skews) {
+    add("clock of " + host, false, skew, "synchronise the machines with NTP");
+  }
   for (const char* role : {"monitor", "task_worker", "embedding_worker"}) {
     add(role, roles[role] > 0, std::to_string(roles[role]) + " running",
-        "see the log of the supervisor");
+        std::string(role) == "monitor"
+            ? "see the log of the supervisor"
+            : "start msearch run compute, on this machine or another, or see the supervisor's log");
   }
   for (const ingest::RootView& view : TRY(context.library->Roots())) {
     const bool reachable = view.root.state != "unreachable";

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "cli/cli.h"
+#include "queue/redis_queue.h"
 
 namespace msearch::daemon {
 
@@ -20,5 +21,7 @@ int RoleCommand(const std::vector<std::string>& arguments);
 std::string Version();
 Result<std::string> PullModel(const cli::PullRequest& request);
 std::vector<cli::Check> LocalChecks();
+// Whether a Redis server is fit for the queue, as this process sees it.
+std::vector<cli::Check> RedisChecks(const queue::RedisQueueOptions& options);
 
 }  // namespace msearch::daemon

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/asking.h"
+#include "daemon/commands.h"
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
@@ -196,7 +197,6 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
   options.model = settings.Text("model.name");
   options.model_info = [packs](const std::string& name) { return packs->Info(name); };
   options.readers = [readers] { return readers->Wanted(); };
-  options.retention.finished = Milliseconds(settings.Integer("queue.retention_seconds") * 1000);
   options.workers_differ = RedisOptions(settings).has_value();
   if (options.workers_differ) {
     options.device = settings.Text("model.device");
@@ -209,6 +209,7 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
     };
     options.works_here(false);  // what the last process left
   }
+  options.retention.finished = Milliseconds(settings.Integer("queue.retention_seconds") * 1000);
   options.retention.failed = Milliseconds(settings.Integer("queue.failures_seconds") * 1000);
   options.lease_duration = Milliseconds(settings.Integer("queue.lease_seconds") * 1000);
   options.extensions = settings.TextList("processes.file_monitor.supported_extensions");
@@ -250,8 +251,8 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.served = std::make_shared<ingest::ServedFiles>(controller->catalog);
   context.blobs = controller->blobs;
   context.packs = packs;
-  context.blobs_in_redis = settings.Boolean("blobs.in_redis");
   context.device = settings.Text("model.device");
+  context.blobs_in_redis = settings.Boolean("blobs.in_redis");
   context.desk = controller->desk;
   context.features =
       std::make_shared<ingest::FeatureExtractor>(controller->queue, controller->blobs);
@@ -260,6 +261,16 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
       Milliseconds(1000 * settings.Integer("compute.batch_feature_timeout"));
   context.queue_place = [place = QueuePlace(settings)] { return place; };
   context.queue_problem = [queue = controller->opened_queue] { return queue.problem(); };
+  if (const auto redis = RedisOptions(settings)) {
+    context.queue_checks = [redis = *redis] {
+      std::vector<api::Check> checks;
+      for (cli::Check& check : RedisChecks(redis)) {
+        checks.push_back(
+            {std::move(check.name), check.ok, std::move(check.detail), std::move(check.advice)});
+      }
+      return checks;
+    };
+  }
   context.engine = [engines = controller->engines] { return engines->Get(); };
   context.decode_picture = [pictures = controller->pictures](const Fd& file,
                                                              const std::string& name) {

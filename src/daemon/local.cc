@@ -31,6 +31,8 @@ Result<Settings> LoadSettings(const std::string& config, const std::string& data
 // Beyond this the times that users see and those of the queue tell different stories.
 constexpr int64_t kClockSkewMs = 2000;
 
+}  // namespace
+
 std::vector<cli::Check> RedisChecks(const queue::RedisQueueOptions& options) {
   const auto redis = storage::Redis::Make(options.server);
   const auto health =
@@ -60,8 +62,6 @@ std::vector<cli::Check> RedisChecks(const queue::RedisQueueOptions& options) {
   }
   return checks;
 }
-
-}  // namespace
 
 std::string Version() { return std::string(kVersion); }
 
@@ -118,7 +118,10 @@ std::vector<cli::Check> LocalChecks() {
   checks.push_back({"ONNX Runtime", there, there ? runtime : runtime + ": not there",
                     "set model.runtime, or install it where the system looks for libraries"});
   if (const auto redis = RedisOptions(*settings)) {
-    for (cli::Check& check : RedisChecks(*redis)) checks.push_back(std::move(check));
+    for (cli::Check& check : RedisChecks(*redis)) {
+      check.name += " (seen from here)";
+      checks.push_back(std::move(check));
+    }
   }
   std::string folder = layout.data;
   while (!std::filesystem::exists(folder, error) && folder.size() > 1) {

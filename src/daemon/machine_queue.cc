@@ -45,7 +45,10 @@ Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, bool owner,
     return out;
   }
   queue::FailoverOptions options;
-  options.open_shared = [redis = *redis]() -> Result<std::shared_ptr<queue::TaskQueue>> {
+  // All processes of a machine see the same server: one of them tells.
+  queue::RedisQueueOptions server = *redis;
+  server.warns = owner;
+  options.open_shared = [redis = std::move(server)]() -> Result<std::shared_ptr<queue::TaskQueue>> {
     return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenRedisQueue(redis)));
   };
   options.local = std::move(local);
@@ -69,16 +72,18 @@ std::string QueuePlace(const Settings& settings) {
   if (settings.Text("redis.host").empty()) {
     return "Redis of the sentinels " + settings.Text("redis.sentinels");
   }
-  return fmt::format("Redis at {}:{}", settings.Text("redis.host"), settings.Integer("redis.port"));
+  const std::string host = settings.Text("redis.host");
+  if (host.find_first_of(",:") != std::string::npos) return "Redis at " + host;
+  return fmt::format("Redis at {}:{}", host, settings.Integer("redis.port"));
 }
+
+std::string WorksHerePath(const Layout& layout) { return layout.run + "/works-here"; }
 
 std::string QueueStatePath(const Layout& layout) { return layout.run + "/queue-state.json"; }
 
 bool WorksLocally(const Layout& layout) {
   const std::string text = ReadFile(QueueStatePath(layout), 1 << 16).value_or("");
   const std::string state =
-std::string WorksHerePath(const Layout& layout) { return layout.run + "/works-here"; }
-
       GetString(ParseJson(text).value_or(Json::object()), "state").value_or("shared");
   return state != "shared";
 }
