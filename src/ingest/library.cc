@@ -111,6 +111,7 @@ Result<bool> Library::GuardAgainstLostQueue() {
     if (known)
       LOG_WARNING("the queue's state is new: the catalog's pending files are queued again");
     TRY(catalog_->SetSetting(std::string(kQueueState), state));
+    queue_lost_at_ = std::chrono::steady_clock::now();
     readings_.Restart();
   }
   TRY(queue_->RaiseEpoch(epoch));

@@ -151,6 +151,7 @@ class Library {
   Result<> RequestScan(const catalog::Root& root, bool full, queue::TaskId* id);
   // Whether the queue's state is another than last time.
   Result<bool> GuardAgainstLostQueue();
+  void DropBlobsOfLostTasks();
   void Reconcile(std::stop_token stop);
   Result<bool> ReconcileStep(catalog::FileId* cursor);
   void Poke();
@@ -175,7 +176,9 @@ class Library {
   const LibraryOptions options_;
 
   Builds builds_;
-  bool works_here_ = false;  // by the reconciler's thread: as options_.works_here was told
+  // By the reconciler's thread.
+  bool works_here_ = false;  // as options_.works_here was told
+  std::optional<SteadyTime> queue_lost_at_;
   Readings readings_;
   Thumbnails thumbnails_;
 

@@ -92,6 +92,17 @@ Result<bool> Library::ReconcileStep(catalog::FileId* cursor) {
   return true;
 }
 
+// What was under way when the queue was lost left its blobs behind, and nobody will come for them.
+// They mustn't hold back the tasks that are made anew; as long as they don't they may stay, for a
+// queue that was only left may come back, with its tasks.
+void Library::DropBlobsOfLostTasks() {
+  if (!queue_lost_at_ || blobs_->bytes() <= blobs_->bytes_max() / 4 * 3) return;
+  const auto since = std::chrono::steady_clock::now() - *queue_lost_at_;
+  const auto removed = blobs_->RemoveOlderThan(std::chrono::duration_cast<Milliseconds>(since));
+  if (removed.ok() && *removed > 0) LOG_INFO("{} blobs of lost tasks removed", *removed);
+  if (since > kBlobAgeMax) queue_lost_at_.reset();
+}
+
 void Library::Reconcile(std::stop_token stop) {
   catalog::FileId cursor = 0;
   bool at_end = false;
@@ -121,6 +132,7 @@ void Library::Reconcile(std::stop_token stop) {
         break;
       }
     }
+    DropBlobsOfLostTasks();
     if (now >= tidy_at) {
       tidy_at = now + kTidyEvery;
       (void)blobs_->RemoveOlderThan(kBlobAgeMax);

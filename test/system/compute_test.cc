@@ -78,6 +78,13 @@ std::string ConfigFile(const TemporaryDirectory& directory, const std::string& r
   return path;
 }
 
+// Second looks are no part of what some tests are about, and take long on a busy machine.
+std::string WithoutReading(const std::string& config) {
+  Write(config, ReadFile(config).value_or("") +
+                    "reading:\n  speech: off\n  text: off\n  sounds: off\n");
+  return config;
+}
+
 // Sums up over the workers of a role what they say they have done.
 int64_t DoneBy(const Server& server, const std::string& role) {
   int64_t done = 0;
@@ -568,7 +575,8 @@ TEST(RedisFlushed, InTheMiddleOfABuildTheReconcilerRestoresTheWork) {
   constexpr int kPictures = 200;
   const RedisServer redis;
   const TemporaryDirectory folder;
-  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port()), "--workers", "1"});
+  const std::string config = WithoutReading(ConfigFile(folder, "127.0.0.1", redis.port()));
+  Server server({"--config", config, "--workers", "1"});
   WritePictures(server.files(), 0, kPictures);
   ASSERT_TRUE(server.Start()) << server.log();
   server.AddRoot();
@@ -579,6 +587,28 @@ TEST(RedisFlushed, InTheMiddleOfABuildTheReconcilerRestoresTheWork) {
   EXPECT_EQ(Count(server, "indexed"), kPictures);
   EXPECT_EQ(MediaTotal(server), kPictures);
   EXPECT_EQ(Metric(server, "msearch_commits_total{new=\"content\"}"), kPictures);
+}
+
+TEST(RedisFlushed, WithTheBlobsFullTheWorkGoesOnAllTheSame) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  constexpr int kPictures = 400;  // whose pixels don't fit
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = WithoutReading(ConfigFile(folder, "127.0.0.1", redis.port()));
+  Write(config, ReadFile(config).value_or("") + "blobs:\n  bytes_max: 16777216\n");
+  Server server({"--config", config, "--workers", "1"});
+  WritePictures(server.files(), 0, kPictures);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.Post("/api/queue/embed/pause");
+  server.AddRoot();
+  // Preparing is held back.
+  ASSERT_TRUE(Eventually([&] {
+    return GetInt(server.Get("/api/compute/blobs").json, "bytes").value_or(0) > (12 << 20);
+  })) << server.Get("/api/compute/blobs").body;
+  EXPECT_EQ(redis.Call({"FLUSHALL"}), "OK");  // the pause is lost as well
+  ASSERT_TRUE(server.AwaitIdle()) << server.Get("/api/queue/stats").body << server.log();
+  EXPECT_EQ(Count(server, "indexed"), kPictures);
+  EXPECT_EQ(Count(server, "failed"), 0);
 }
 
 TEST(RedisAbsent, AtTheStartTheControllerWorksAloneAndSaysSo) {
