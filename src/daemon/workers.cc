@@ -405,6 +405,10 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
   worker.info.id += ":read";
   worker.info.role = "reader";  // it shares the process, and is no worker that embeds
   worker.queues = {std::string(ingest::kReadQueue)};
+  // An hour of listening to a film is not to be lost.
+  if (const std::string spool = SpoolOf(process); !spool.empty()) {
+    worker.spool_directory = spool + "-read";
+  }
   worker.lease_duration = LeaseDuration(process);
   ingest::ReadOptions options;
   options.reach = ReachOf(process);
