@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "support/pages.h"
+#include "support/redis_server.h"
 #include "support/speech.h"
 #include "system/server.h"
 
@@ -83,6 +84,47 @@ TEST(Reading, SpokenWordsAreFoundWithTheirTime) {
   EXPECT_EQ(GetString(hit, "path"), "tape.wav") << DumpJson(hit);
   EXPECT_LT(GetDouble(hit, "start_time").value_or(99), 2);
   EXPECT_GT(GetDouble(hit, "end_time").value_or(0), 3);
+}
+
+TEST(Reading, IsDoneByAMachineThatHasTheReader) {
+  SKIP_UNLESS_PACK_IS_PULLED("ocr-pp");
+  SKIP_UNLESS_DRAWING("Noto Sans CJK SC");
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  ReadWith("off", "on");
+  const RedisServer redis;
+  setenv("REDIS_HOST", "127.0.0.1", 1);
+  setenv("REDIS_PORT", std::to_string(redis.port()).c_str(), 1);
+  Server server({}, "builtin", "controller");
+  fs::create_directories(server.files());
+  PageStyle style;
+  style.font = "Noto Sans CJK SC";
+  style.size = 40;
+  style.x = 60;
+  style.y = 100;
+  DrawInto(server.files() + "/one.png", "Lighthouse keeper wanted", style);
+  EXPECT_TRUE(server.Start()) << server.log();
+  const TemporaryDirectory folder;
+  const auto compute = [&](const std::string& text) {
+    return std::make_unique<Background>(std::vector<std::string>{
+        "env", "MSEARCH_READING_TEXT=" + text, "msearch", "run", "compute", "--data",
+        folder.path() + "/" + text, "--controller", server.url(), "--workers", "1"});
+  };
+  // It has speech to do as well, or there would be no reader at all.
+  setenv("MSEARCH_READING_SPEECH", "whisper-tiny", 1);
+  const auto deaf = compute("off");
+  server.AddRoot();
+  const std::string reason = "no worker reads text in pictures with the controller's pack";
+  EXPECT_TRUE(Eventually([&] {
+    const Json status = server.Get("/api/index/status").json;
+    return GetString(status, "problem").value_or("").find(reason) != std::string::npos;
+  })) << server.Get("/api/queue/stats").body
+      << deaf->log();
+  EXPECT_EQ(GetInt(server.Get("/api/index/status").json, "failed"), 0);
+  const auto able = compute("on");
+  unsetenv("REDIS_HOST");
+  unsetenv("REDIS_PORT");
+  ASSERT_TRUE(server.AwaitIdle()) << server.Get("/api/queue/stats").body << able->log();
+  EXPECT_THAT(server.Find("lighthouse"), testing::ElementsAre("one.png"));
 }
 
 TEST(Reading, AMissingPackIsToldAndHarmsNothing) {
