@@ -80,8 +80,8 @@ std::string ConfigFile(const TemporaryDirectory& directory, const std::string& r
 
 // Second looks are no part of what some tests are about, and take long on a busy machine.
 std::string WithoutReading(const std::string& config) {
-  Write(config, ReadFile(config).value_or("") +
-                    "reading:\n  speech: off\n  text: off\n  sounds: off\n");
+  Write(config,
+        ReadFile(config).value_or("") + "reading:\n  speech: off\n  text: off\n  sounds: off\n");
   return config;
 }
 
@@ -412,8 +412,9 @@ TEST(Builds, ThatAreNotDistributedStayWithTheControllersOwnWorkers) {
   const Background compute({"msearch", "run", "compute", "--config", config, "--data",
                             folder.path() + "/compute", "--controller", server.url(), "--workers",
                             "1"});
-  ASSERT_TRUE(Eventually([&] { return server.Pids("embedding_worker").size() == 1; }))
-      << compute.log();
+  ASSERT_TRUE(Eventually([&] {
+    return server.Pids("task_worker").size() == 1 && server.Pids("embedding_worker").size() == 1;
+  })) << compute.log();
   server.AddRoot();
   ASSERT_TRUE(server.AwaitIdle()) << server.log();
   const pid_t elsewhere = server.Pids("task_worker").at(0);
