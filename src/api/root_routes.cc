@@ -60,10 +60,6 @@ Result<Json> IndexStatusJson(const Context& context) {
 // and what keeps it.
 Json WithDistribution(const Context& context, const ingest::Build& build) {
   Json json = build.ToJson();
-  if (build.state != "finished") {
-    const auto unserved = ingest::FindUnserved(*context.queue);
-    if (unserved.ok() && !unserved->empty()) json["unserved"] = UnservedJson(*unserved);
-  }
   const std::string place = context.queue_place ? context.queue_place() : "embedded";
   std::string problem = context.queue_problem ? context.queue_problem() : "";
   if (place == "embedded") problem = "no Redis is set (redis.host): this machine builds alone";
@@ -82,6 +78,11 @@ Json WithDistribution(const Context& context, const ingest::Build& build) {
     }
   }
   json["hosts"] = hosts;
+  // A queue that is away is asked no second time: each time may take seconds.
+  if (workers.ok() && build.state != "finished") {
+    const auto unserved = ingest::FindUnserved(*context.queue);
+    if (unserved.ok() && !unserved->empty()) json["unserved"] = UnservedJson(*unserved);
+  }
   if (!problem.empty()) json["not_distributed_because"] = problem;
   return json;
 }

@@ -391,7 +391,16 @@ Result<IndexStatus> Library::Status() {
     status.speed_files_s += view.speed_files_s;
     if (!view.root.paused) waiting += view.counts.pending;
   }
-  for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
+  // A queue that can't be asked now is a reason to wait, not to answer nothing.
+  auto queues = queue_->Stats();
+  auto unserved =
+      queues.ok() ? FindUnserved(*queue_) : Result<std::vector<Unserved>>(queues.error());
+  if (!unserved.ok()) {
+    read = false;
+    status.problem = unserved.message();
+  }
+  status.unserved = std::move(unserved).value_or({});
+  for (const queue::QueueStats& stats : std::move(queues).value_or({})) {
     if (stats.name == kScanQueue || stats.name == kChangesQueue) {
       status.scans_pending += stats.queued + stats.started;
     }
@@ -401,7 +410,6 @@ Result<IndexStatus> Library::Status() {
     if (concerns && stats.queued + stats.started > 0) read = false;
     if (stats.paused && stats.queued > 0) status.problem = "queue " + stats.name + " is paused";
   }
-  status.unserved = TRY(FindUnserved(*queue_));
   if (status.pending > 0 && status.speed_files_s > 0) {
     status.eta_s = static_cast<double>(status.pending) / status.speed_files_s;
   }

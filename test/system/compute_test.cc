@@ -531,6 +531,10 @@ TEST_P(RedisAway, InTheMiddleOfABuildLosesNothingAndRepeatsNothing) {
   ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") >= 20; })) << server.log();
   ASSERT_LT(Count(server, "indexed"), kPictures) << "it was over before Redis went";
   GetParam().leave(redis);
+  // Who waits for the end of the work is not sent away meanwhile.
+  const auto meanwhile = server.Get("/api/index/status");
+  EXPECT_EQ(meanwhile.status, 200) << meanwhile.body;
+  EXPECT_EQ(GetBool(meanwhile.json, "idle"), false);
 
   // The controller's machine says so, and goes on alone.
   ASSERT_TRUE(Eventually([&] { return Problem(server).find("is away") != std::string::npos; }))
@@ -701,6 +705,8 @@ TEST(Features, WhatIsNotDoneInTimeHasAReason) {
                   {{"image_paths", {server.files() + "/picture-0.png"}}, {"timeout", 0.5}});
   ASSERT_EQ(many.status, 200) << many.body;
   EXPECT_EQ(GetString(many.json["results"][0]["error"], "code"), "timeout");
+  EXPECT_THAT(GetString(many.json["results"][0]["error"], "message").value_or(""),
+              HasSubstr("queue embed is paused"));
 
   // Why a task waits is said in one sentence.
   const auto rescan = server.Post("/api/roots/files/scan?full=1");
