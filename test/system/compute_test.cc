@@ -596,7 +596,7 @@ TEST(RedisFlushed, InTheMiddleOfABuildTheReconcilerRestoresTheWork) {
 
 TEST(RedisFlushed, WithTheBlobsFullTheWorkGoesOnAllTheSame) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
-  constexpr int kPictures = 400;  // whose pixels don't fit
+  constexpr int kPictures = 290;  // whose pixels don't fit
   const RedisServer redis;
   const TemporaryDirectory folder;
   const std::string config = WithoutReading(ConfigFile(folder, "127.0.0.1", redis.port()));

@@ -159,7 +159,7 @@ Server::Answer Server::Delete(const std::string& path) const {
 void Server::AddRoot() { Post("/api/roots", {{"path", files()}, {"name", "files"}}); }
 
 bool Server::AwaitIdle() const {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(240);
   while (std::chrono::steady_clock::now() < end) {
     const Answer answer = Get("/api/index/status?wait=20");
     if (answer.status == 200 && GetBool(answer.json, "idle").value_or(false)) return true;

@@ -57,7 +57,7 @@ class Server {
 
   // Adds files() as root "files".
   void AddRoot();
-  // Until everything is committed or has failed; false after two minutes.
+  // Until everything is committed or has failed; false after four minutes.
   bool AwaitIdle() const;
   // Process ids of a role, from the workers' list.
   std::vector<pid_t> Pids(const std::string& role) const;
