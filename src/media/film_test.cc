@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
         Encoding{"OneKeyFrame", "-c:v libx264 -preset ultrafast -sc_threshold 0 -g 9999", "mp4"},
         Encoding{"Mpeg4", "-c:v mpeg4 -q:v 4 -g 50", "avi"},
         Encoding{"KeyFramesOnly", "-c:v mjpeg -q:v 5", "mov"},
-        Encoding{"Vp8", "-c:v libvpx -deadline realtime -cpu-used 16 -g 128", "webm"},
+        Encoding{"Vp8", "-c:v libvpx -deadline good -cpu-used 5 -g 128", "webm"},
         Encoding{"Transport", "-c:v mpeg2video -q:v 5", "ts"},
         Encoding{"TenBits", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p10le", "mkv"},
         Encoding{"OddRate", "-c:v libx264 -preset ultrafast -vsync vfr -enc_time_base 1:90000",
@@ -300,7 +300,7 @@ TEST(Films, DecodeInsideTheSandbox) {
   for (const auto& [extension, arguments] :
        {std::pair<const char*, const char*>{"mp4", "-c:v libx264 -preset ultrafast -c:a aac"},
         {"mkv", "-c:v libx265 -preset ultrafast -x265-params log-level=none -c:a ac3"},
-        {"webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus"},
+        {"webm", "-c:v libvpx-vp9 -deadline good -cpu-used 5 -c:a libopus"},
         {"mp4", "-c:v libaom-av1 -cpu-used 8 -usage realtime -c:a libmp3lame"}}) {
     const Fd file = test::MemoryFile(MadeByFfmpeg(inputs + arguments, extension));
     const auto prepared = codec.Prepare(file, "film", Options());
@@ -338,7 +338,7 @@ TEST(Clips, CopyOrEncodeInsideTheSandbox) {
        {std::pair<const char*, const char*>{"mp4", "-c:v libx264 -preset ultrafast -g 25 -c:a aac"},
         {"ts", "-c:v libx264 -preset ultrafast -g 25 -c:a aac"},
         {"mkv", "-c:v libx264 -preset ultrafast -g 25 -c:a flac"},
-        {"webm", "-c:v libvpx -deadline realtime -c:a libvorbis"},
+        {"webm", "-c:v libvpx -deadline good -cpu-used 5 -c:a libvorbis"},
         {"avi", "-c:v mpeg4 -c:a mp3"}}) {
     const Fd file = test::MemoryFile(MadeByFfmpeg(inputs + arguments, extension));
     const auto clip = codec.ClipOf(file, "film", {.start = 4.5, .end = 8});
