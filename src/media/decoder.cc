@@ -217,8 +217,8 @@ Result<std::vector<float>> FilmSamples(const MediaSource& source, const SamplesW
 }
 
 template <const char* demuxer>
-Result<Clip> FilmClip(const MediaSource& source, const ClipWanted& wanted) {
-  return CutFilm(source, demuxer, wanted);
+Result<Clip> FilmClip(const MediaSource& source, const ClipWanted& wanted, const TakeClip& take) {
+  return CutFilm(source, demuxer, wanted, take);
 }
 
 // What the container holds, its content says: a row's mime and type are for messages.
@@ -376,10 +376,10 @@ Result<View> ViewMedia(const MediaSource& source, const ViewWanted& wanted) {
   return decoder.view(source, wanted);
 }
 
-Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted) {
+Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted, const TakeClip& take) {
   const Decoder* decoder = TRY(DecoderFor(source));
   if (decoder->clip == nullptr) return Unsupported(*decoder, "can't be cut");
-  return decoder->clip(source, wanted);
+  return decoder->clip(source, wanted, take);
 }
 
 Result<std::vector<float>> SampleMedia(const MediaSource& source, const SamplesWanted& wanted) {
