@@ -9,6 +9,7 @@
 #include "media/pdf.h"
 #include "media/picture.h"
 #include "media/tiff.h"
+#include "media/webp.h"
 
 namespace msearch::media {
 namespace {
@@ -252,8 +253,7 @@ constexpr Decoder kDecoders[] = {
     {"image/jpeg", MediaType::kPicture, IsJpeg, Picture<DecodeJpeg>, PictureView<DecodeJpeg>},
     {"image/png", MediaType::kPicture, IsPng, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
     {"image/gif", MediaType::kPicture, IsGif, PrepareGif, ViewGif, nullptr, FilmClip<kGif>},
-    {"image/webp", MediaType::kPicture, IsWebp, Picture<DecodeWithVips>,
-     PictureView<DecodeWithVips>},
+    {"image/webp", MediaType::kPicture, IsWebp, PrepareWebp, ViewWebp, nullptr, CutWebp},
     {"image/x-dcraw", MediaType::kPicture, IsRaw, Picture<DecodeRaw>, PictureView<DecodeRaw>},
     {"image/tiff", MediaType::kPicture, IsTiff, PrepareTiff, ViewTiff},
     {"image/jxl", MediaType::kPicture, IsJxl, Picture<DecodeJxl>, PictureView<DecodeJxl>},
