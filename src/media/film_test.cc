@@ -92,6 +92,7 @@ INSTANTIATE_TEST_SUITE_P(
         Encoding{"Vp8", "-c:v libvpx -deadline good -cpu-used 5 -g 128", "webm"},
         Encoding{"Transport", "-c:v mpeg2video -q:v 5", "ts"},
         Encoding{"TenBits", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p10le", "mkv"},
+        Encoding{"Gif", "-r 10 -s 160x90", "gif"},
         Encoding{"OddRate", "-c:v libx264 -preset ultrafast -vsync vfr -enc_time_base 1:90000",
                  "mkv"}),
     [](const auto& made) { return std::string(made.param.name); });
@@ -112,6 +113,19 @@ TEST(Shots, SteadyMotionMakesNoCut) {
   const auto prepared = Prepare(film);
   ASSERT_TRUE(prepared.ok()) << prepared.message();
   EXPECT_THAT(Cuts(*prepared), testing::IsEmpty());
+}
+
+TEST(Shots, AreFoundWhereTheSizesOfPacketsTellNothing) {
+  // From what moves all over to what is simpler: the new picture costs less than any before it.
+  const std::string film = MadeByFfmpeg(
+      "-filter_complex 'mandelbrot=s=320x180:r=25,trim=start=2:duration=6,setpts=PTS-STARTPTS,"
+      "format=yuv420p,setsar=1[a];testsrc2=s=320x180:r=25,trim=duration=6,format=yuv420p,setsar=1"
+      "[b];[a][b]concat=n=2:v=1[v]' -map '[v]' -c:v libx264 -preset ultrafast -sc_threshold 0 "
+      "-g 250",
+      "mkv");
+  const auto prepared = Prepare(film);
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_THAT(Cuts(*prepared), testing::ElementsAre(testing::DoubleNear(6, 0.3)));
 }
 
 TEST(Shots, FilmsOfAFewSecondsAreOne) {

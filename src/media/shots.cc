@@ -274,6 +274,8 @@ class Finder {
     } else if (const auto hump = packets_.HumpBetween(from, to)) {
       doubts_.push_back({stretch.from, stretch.to, std::min(to, hump->middle + kBehindHump),
                          difference, Cut{hump->middle, difference}});
+    } else if (stretch.surely) {
+      doubts_.push_back({stretch.from, stretch.to, to, difference, std::nullopt});
     }
   }
 
@@ -283,6 +285,9 @@ class Finder {
     const PacketSizes::Spikes spikes = packets_.SpikesBetween(last.time, end, kSpikesMax);
     if (alone_) {
       TakeSpots(last, nullptr, spikes.times, false, cuts);
+    } else if (stream_.codecpar->codec_id == AV_CODEC_ID_GIF) {
+      // Its frames are small and have no other key than the first, whatever they show.
+      doubts_.push_back({&last, nullptr, end, kKeysDifferClearly, std::nullopt, /*must=*/true});
     } else if (spikes.large) {
       doubts_.push_back({&last, nullptr, end, kKeysDifferClearly, std::nullopt});
     }
