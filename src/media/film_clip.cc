@@ -42,6 +42,16 @@ bool CanCopy(const AVStream& stream) {
   }
 }
 
+// As the encoder takes it: not to be turned, with square pixels, and nothing to see through.
+bool StandsUpright(const AVStream& stream) {
+  const AVPixFmtDescriptor* format =
+      Ffmpeg()->av_pix_fmt_desc_get(static_cast<AVPixelFormat>(stream.codecpar->format));
+  if (format == nullptr || (format->flags & AV_PIX_FMT_FLAG_ALPHA) != 0) return false;
+  const auto square = [](AVRational ratio) { return ratio.num == 0 || ratio.num == ratio.den; };
+  return FilmOrientation(stream) == 1 && square(stream.sample_aspect_ratio) &&
+         square(stream.codecpar->sample_aspect_ratio);
+}
+
 class Cutter {
  public:
   Cutter(const MediaSource& source, const char* demuxer, const ClipWanted& wanted,
@@ -85,11 +95,12 @@ class Cutter {
       return GoToStart();
     }
     auto [width, height] = FilmSize(from);
+    upright_ = StandsUpright(from);
     const double scale = std::min(
         1.0, static_cast<double>(kSideMax) / std::max<uint32_t>(1, std::max(width, height)));
     auto scaled = [&](uint32_t side) { return static_cast<uint32_t>(std::lround(side * scale)); };
-    video_encoder_ =
-        TRY(PictureEncoder::Open(muxer_, scaled(width), scaled(height), kFramesPerKey));
+    video_encoder_ = TRY(PictureEncoder::Open(muxer_, scaled(width), scaled(height), kFramesPerKey,
+                                              upright_ ? &from : nullptr));
     video_decoder_ = TRY(pictures_->Decoder(from, wanted_.picture_pixels_max));
     if (start_ > 0) pictures_->Seek(start_, from);
     return Ok{};
@@ -204,6 +215,7 @@ class Cutter {
     video_at_ = std::max(video_at_, time);
     video_over_ = time >= wanted_.end;
     if (video_over_) return Ok{};
+    if (upright_) return video_encoder_->Add(frame, time - start_, start_);
     const auto longer =
         static_cast<uint32_t>(std::max(video_encoder_->width(), video_encoder_->height()));
     const Result<Raster> picture = FrameRaster(frame, stream, 0, longer);
@@ -308,6 +320,7 @@ class Cutter {
   av::Frame decoded_ = av::MakeFrame();
   double video_at_ = -1;  // seconds in the film up to which pictures were read
   bool has_video_ = false;
+  bool upright_ = false;
   bool video_begun_ = false;
   bool video_over_ = false;
 
