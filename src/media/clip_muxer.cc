@@ -77,9 +77,13 @@ Result<AVStream*> ClipMuxer::AddCopied(const AVStream& from) {
     return Error{Code::kTooLarge, "clip: no memory"};
   }
   to->codecpar->codec_tag = 0;  // the container's own name for the codec
-  if (from.codecpar->codec_id == AV_CODEC_ID_HEVC) {
-    to->codecpar->codec_tag = MKTAG('h', 'v', 'c', '1');
-  }
+  // How it is to be turned stands beside the parameters.
+  size_t size = 0;
+  const uint8_t* turn = Ffmpeg()->av_stream_get_side_data(&from, AV_PKT_DATA_DISPLAYMATRIX, &size);
+  uint8_t* copy = turn == nullptr
+                      ? nullptr
+                      : Ffmpeg()->av_stream_new_side_data(to, AV_PKT_DATA_DISPLAYMATRIX, size);
+  if (copy != nullptr) std::memcpy(copy, turn, size);
   to->time_base = from.time_base;
   to->sample_aspect_ratio = from.sample_aspect_ratio;
   return to;

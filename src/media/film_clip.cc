@@ -1,8 +1,8 @@
 // A stretch of a film as an MP4 that browsers play while it arrives: fragmented, its head first.
-// Streams that MP4 and browsers know are copied, from the key frame before; others are decoded and
-// encoded anew, at most 1280 pixels wide, H.264 and AAC. Sound and pictures are read by a pass each
-// over the file; the sound leads and the pictures follow it, so that the muxer, which puts them in
-// order, never holds more than a moment of either.
+// Streams that MP4 and every browser know are copied (HEVC isn't one), from the key frame before;
+// others are decoded and encoded anew, at most 1280 pixels wide, H.264 and AAC. Sound and pictures
+// are read by a pass each over the file; the sound leads and the pictures follow it, so that the
+// muxer, which puts them in order, never holds more than a moment of either.
 
 #include <algorithm>
 #include <cmath>
@@ -31,7 +31,6 @@ bool CanCopy(const AVStream& stream) {
     case AV_CODEC_ID_AAC:
       // Without a description of its own it is packed as MP4 doesn't want it.
       return stream.codecpar->extradata_size > 0;
-    case AV_CODEC_ID_HEVC:
     case AV_CODEC_ID_AV1:
     case AV_CODEC_ID_VP9:
     case AV_CODEC_ID_MP3:

@@ -174,15 +174,19 @@ TEST(Films, ShotsShowTheirOwnFrames) {
   EXPECT_TRUE(std::is_sorted(strip["times"].begin(), strip["times"].end()));
 }
 
-TEST(Films, RotatedOnesStandUpright) {
+// Red beside blue, and a note that it is to be turned.
+std::string TurnedFilm(const std::string& encoder) {
   const std::string upright = MadeByFfmpeg(
       "-filter_complex 'color=c=red:s=160x120:r=25:d=2[a];color=c=blue:s=160x120:r=25:d=2[b];"
-      "[a][b]hstack' -c:v libx264 -preset ultrafast",
+      "[a][b]hstack' " +
+          encoder,
       "mp4");
   const TemporaryDirectory directory;
-  ASSERT_TRUE(WriteFileAtomically(directory.path() + "/in.mp4", upright).ok());
-  const std::string film =
-      MadeByFfmpeg("-i " + directory.path() + "/in.mp4 -c copy -metadata:s:v rotate=90", "mp4");
+  EXPECT_TRUE(WriteFileAtomically(directory.path() + "/in.mp4", upright).ok());
+  return MadeByFfmpeg("-i " + directory.path() + "/in.mp4 -c copy -metadata:s:v rotate=90", "mp4");
+}
+
+void ExpectUpright(const std::string& film) {
   const Opened opened(film);
   const auto prepared = PrepareMedia(opened.source, Options());
   ASSERT_TRUE(prepared.ok()) << prepared.message();
@@ -194,6 +198,10 @@ TEST(Films, RotatedOnesStandUpright) {
   const Raster raster = FromRgb(view->rgb, view->width, view->height);
   EXPECT_LE(test::Distance(test::PixelAt(raster, 60, 40), {0, 0, 254}), 12);
   EXPECT_LE(test::Distance(test::PixelAt(raster, 60, 280), {254, 0, 0}), 12);
+}
+
+TEST(Films, RotatedOnesStandUpright) {
+  ExpectUpright(TurnedFilm("-c:v libx264 -preset ultrafast"));
 }
 
 TEST(Films, ViewShowsTheFrameOfItsTime) {
@@ -367,6 +375,7 @@ TEST(Clips, CopyOrEncodeInsideTheSandbox) {
         {"ts", "-c:v libx264 -preset ultrafast -g 25 -c:a aac"},
         {"mkv", "-c:v libx264 -preset ultrafast -g 25 -c:a flac"},
         {"webm", "-c:v libvpx -deadline good -cpu-used 5 -c:a libvorbis"},
+        {"mkv", "-c:v libx265 -preset ultrafast -x265-params log-level=none -c:a aac"},
         {"avi", "-c:v mpeg4 -c:a mp3"}}) {
     const Fd file = test::MemoryFile(MadeByFfmpeg(inputs + arguments, extension));
     const auto cut = CutBy(codec, file, {.start = 4.5, .end = 8});
@@ -388,6 +397,17 @@ TEST(Clips, CopyOrEncodeInsideTheSandbox) {
   }
   const Fd picture = test::MemoryFile(test::Encoded(test::Quarters(64, 48), "jpg"));
   EXPECT_EQ(CutBy(codec, picture, {}).code(), Code::kUnsupported);
+}
+
+TEST(Clips, StandUprightAsTheirFilmsDo) {
+  Codec codec({"role", "codec"}, {});
+  for (const char* encoder : {"-c:v libx264 -preset ultrafast", "-c:v mpeg4 -q:v 2"}) {
+    SCOPED_TRACE(encoder);
+    const Fd film = test::MemoryFile(TurnedFilm(encoder));
+    const auto cut = CutBy(codec, film, {.start = 0, .end = 2});
+    ASSERT_TRUE(cut.ok()) << cut.message();
+    ExpectUpright(cut->bytes);
+  }
 }
 
 TEST(Films, ListsOfOtherFilesOpenNone) {
