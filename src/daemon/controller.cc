@@ -252,6 +252,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   limits.memory_bytes_max =
       static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
   limits.timeout_ms = 20000;
+  limits.answer_bytes_max = 64 << 20;  // ample for what queries ask of it
   controller->pictures = std::make_shared<QueryPictures>(
       controller->library, limits,
       static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max")));
