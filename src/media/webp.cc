@@ -24,7 +24,7 @@ using Deadline = std::optional<std::chrono::steady_clock::time_point>;
 
 constexpr char kDemuxer[] = "mov";
 constexpr uint32_t kFilmSideMax = 1280;
-constexpr int kFramesPerKey = 1;  // so that any frame is found at once, and a cut may begin with it
+constexpr int kClipFramesPerKey = 50;
 constexpr uint64_t kFilmBytesMax = uint64_t{512} << 20;
 constexpr double kDecodingShare = 0.4;  // of the time for the file
 // How long before the end its last picture is shown again, so that the film has its length.
@@ -92,6 +92,13 @@ class Animation {
     made->height_ = webp.WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT);
     made->frames_ = webp.WebPDemuxGetI(demuxer.get(), WEBP_FF_FRAME_COUNT);
     if (made->frames_ < 2 || made->pixels() > kWebpCanvasPixelsMax) return none;
+    WebPIterator frame;
+    if (webp.WebPDemuxGetFrame(demuxer.get(), 1, &frame) != 0) {
+      do {
+        made->seconds_ += std::max(0, frame.duration) / 1000.0;
+      } while (webp.WebPDemuxNextFrame(&frame) != 0);
+      webp.WebPDemuxReleaseIterator(&frame);
+    }
     WebPAnimDecoderOptions options;
     if (webp.WebPAnimDecoderOptionsInitInternal(&options, WEBP_DEMUX_ABI_VERSION) == 0) return none;
     options.color_mode = MODE_RGBA;
@@ -105,6 +112,7 @@ class Animation {
   uint32_t height() const { return height_; }
   uint64_t pixels() const { return uint64_t{width_} * height_; }
   uint32_t frames() const { return frames_; }
+  double seconds() const { return seconds_; }  // as the file says
 
   // False at the end, or at a frame that can't be decoded.
   bool Next(Moment* moment) {
@@ -133,6 +141,7 @@ class Animation {
   uint32_t width_ = 0;
   uint32_t height_ = 0;
   uint32_t frames_ = 0;
+  double seconds_ = 0;
   double end_ = 0;
 };
 
@@ -142,6 +151,16 @@ struct ShortFilm {
   uint32_t frames = 0;
 };
 
+// Of the size that the animation has, or that of a film.
+Result<std::unique_ptr<PictureEncoder>> EncoderFor(const Animation& animation, ClipMuxer& muxer,
+                                                   int frames_per_key) {
+  const double scale = std::min(
+      1.0, static_cast<double>(kFilmSideMax) / std::max(animation.width(), animation.height()));
+  return PictureEncoder::Open(muxer, std::max(1U, static_cast<uint32_t>(animation.width() * scale)),
+                              std::max(1U, static_cast<uint32_t>(animation.height() * scale)),
+                              frames_per_key);
+}
+
 Result<ShortFilm> FilmOf(Animation& animation, const Deadline& deadline) {
   ShortFilm film;
   const TakeClip take = [&](const Clip&, std::string_view piece) {
@@ -150,11 +169,8 @@ Result<ShortFilm> FilmOf(Animation& animation, const Deadline& deadline) {
   };
   ClipMuxer muxer(kFilmBytesMax, take);
   TRY(muxer.Open());
-  const double scale = std::min(
-      1.0, static_cast<double>(kFilmSideMax) / std::max(animation.width(), animation.height()));
-  const auto encoder = TRY(PictureEncoder::Open(
-      muxer, std::max(1U, static_cast<uint32_t>(animation.width() * scale)),
-      std::max(1U, static_cast<uint32_t>(animation.height() * scale)), kFramesPerKey));
+  // Every frame a key frame, so that any is found at once.
+  const auto encoder = TRY(EncoderFor(animation, muxer, 1));
   TRY(muxer.Begin({"video/mp4", 0, 0}, 0));
   const uint64_t frames_max = std::max<uint64_t>(2, kWebpPixelsMax / animation.pixels());
   Animation::Moment moment;
@@ -246,8 +262,25 @@ Result<View> ViewWebp(const MediaSource& source, const ViewWanted& wanted) {
 Result<Clip> CutWebp(const MediaSource& source, const ClipWanted& wanted, const TakeClip& take) {
   const auto animation = TRY(Animation::Open(source));
   if (!animation) return Error{Code::kUnsupported, "image/webp: doesn't move"};
-  const ShortFilm film = TRY(FilmOf(*animation, std::nullopt));
-  return CutFilm(SourceOf(film, source.name), kDemuxer, wanted, take);
+  ClipMuxer muxer(wanted.bytes_max, take);
+  TRY(muxer.Open());
+  const auto encoder = TRY(EncoderFor(*animation, muxer, kClipFramesPerKey));
+  TRY(muxer.Begin({"video/mp4", wanted.start, wanted.start},
+                  std::max(0.0, std::min(wanted.end, animation->seconds()) - wanted.start)));
+  const uint64_t frames_max = std::max<uint64_t>(2, kWebpPixelsMax / animation->pixels());
+  Animation::Moment moment;
+  Raster last;
+  double until = 0;  // to be seen so long
+  for (uint64_t i = 0; i < frames_max && animation->Next(&moment); ++i) {
+    if (moment.start >= wanted.end) break;
+    if (moment.end <= wanted.start) continue;
+    last = Reduced(moment.picture, kFilmSideMax);
+    until = std::min(moment.end, wanted.end) - wanted.start;
+    TRY(encoder->Add(last, std::max(0.0, moment.start - wanted.start), wanted.start));
+  }
+  if (until > kLastSeconds) TRY(encoder->Add(last, until - kLastSeconds, wanted.start));
+  TRY(encoder->Finish());
+  return muxer.End();
 }
 
 }  // namespace msearch::media

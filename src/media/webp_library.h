@@ -16,8 +16,11 @@ struct WebpLibrary {
   X(WebPAnimDecoderNewInternal)         \
   X(WebPAnimDecoderOptionsInitInternal) \
   X(WebPDemuxDelete)                    \
+  X(WebPDemuxGetFrame)                  \
   X(WebPDemuxGetI)                      \
-  X(WebPDemuxInternal)
+  X(WebPDemuxInternal)                  \
+  X(WebPDemuxNextFrame)                 \
+  X(WebPDemuxReleaseIterator)
 #define MSEARCH_WEBP_MEMBER(name) decltype(&::name) name = nullptr;
   MSEARCH_WEBP_FUNCTIONS(MSEARCH_WEBP_MEMBER)
 #undef MSEARCH_WEBP_MEMBER

@@ -77,19 +77,33 @@ TEST_F(Animations, AreLookedAtByTime) {
 }
 
 TEST_F(Animations, AreCutToClips) {
-  const Fd film = test::MemoryFile(Moving("-f lavfi -i testsrc=s=120x90:r=5:d=8"));
+  const Fd film = test::MemoryFile(
+      Moving("-f lavfi -i color=c=red:s=64x48:r=5:d=4 -f lavfi -i testsrc2=s=64x48:r=5:d=4 "
+             "-filter_complex concat=n=2:v=1"));
   std::string clip;
-  const auto cut = codec_.ClipOf(film, "a.webp", {.start = 0, .end = 4},
-                                 [&](const Clip&, std::string_view piece) {
-                                   clip += piece;
-                                   return true;
-                                 });
+  const auto take = [&](const Clip&, std::string_view piece) {
+    clip += piece;
+    return true;
+  };
+  const auto cut = codec_.ClipOf(film, "a.webp", {.start = 2.5, .end = 6.5}, take);
   ASSERT_TRUE(cut.ok()) << cut.message();
   EXPECT_EQ(cut->mime, "video/mp4");
+  EXPECT_EQ(cut->start, 2.5);
   const auto prepared = Prepare(clip);
   ASSERT_TRUE(prepared.ok()) << prepared.message();
   EXPECT_EQ(prepared->attributes["codec"], "h264");
   EXPECT_NEAR(prepared->duration, 4, 0.3);
+  for (const auto& [time, red] : {std::pair{0.0, true}, {2.5, false}}) {
+    const auto view = codec_.ViewOf(test::MemoryFile(clip), "a.mp4", {.time = time});
+    ASSERT_TRUE(view.ok()) << view.message();
+    const size_t middle = (size_t{24} * 64 + 8) * 3;
+    EXPECT_EQ(static_cast<uint8_t>(view->rgb[middle]) > 200 &&
+                  static_cast<uint8_t>(view->rgb[middle + 1]) < 60 &&
+                  static_cast<uint8_t>(view->rgb[middle + 2]) < 60,
+              red)
+        << time;
+  }
+  EXPECT_EQ(codec_.ClipOf(film, "a.webp", {.start = 20, .end = 24}, take).code(), Code::kNotFound);
 }
 
 TEST_F(Animations, OfOnePictureArePictures) {
