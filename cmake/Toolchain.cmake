@@ -16,8 +16,10 @@ if(MSEARCH_SANITIZE)
   add_link_options(-fsanitize=${MSEARCH_SANITIZE})
 endif()
 if(MSEARCH_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link,address -fno-omit-frame-pointer)
-  add_link_options(-fsanitize=address)
+  # Undefined behaviour ends the program, or a fuzzer would run past it.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
 endif()
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)

@@ -1,5 +1,6 @@
 // One target under libFuzzer: MSEARCH_FUZZ_TARGET=NAME fuzz [options] [corpus folders].
-// MSEARCH_FUZZ_SEEDS=FOLDER writes the seeds of all targets to folders there, and ends.
+// MSEARCH_FUZZ_SEEDS=FOLDER writes the seeds of all targets to folders there, and ends;
+// MSEARCH_FUZZ_LIST=1 prints their names, and ends. scripts/fuzz does all of it.
 
 #include <cstdio>
 #include <cstdlib>
@@ -31,10 +32,12 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
     std::exit(0);
   }
   const char* name = std::getenv("MSEARCH_FUZZ_TARGET");
+  const bool list = std::getenv("MSEARCH_FUZZ_LIST") != nullptr;
   for (const auto& target : msearch::fuzz::Targets()) {
     if (name != nullptr && target.name == name) chosen = target;
-    if (name == nullptr) std::printf("%s\n", std::string(target.name).c_str());
+    if (list) std::printf("%s\n", std::string(target.name).c_str());
   }
+  if (list) std::exit(0);
   if (chosen.run == nullptr) {
     std::fprintf(stderr, "MSEARCH_FUZZ_TARGET: one of the targets is expected\n");
     std::exit(2);

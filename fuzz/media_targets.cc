@@ -4,12 +4,15 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "media/decoder.h"
 #include "media/document.h"
 #include "media/exif.h"
 #include "media/markup.h"
 #include "media/packet_sizes.h"
 #include "media/pdf.h"
 #include "media/picture.h"
+#include "media/sound_print.h"
+#include "media/webp.h"
 #include "media/wire.h"
 #include "support/archives.h"
 #include "support/memory_file.h"
@@ -89,17 +92,64 @@ void Archive(std::string_view bytes) {
   (void)media::PrepareArchive(SourceOf(file, bytes, "a"), options);
 }
 
+Frame FrameOf(const Json& head, std::vector<std::string> parts) {
+  Frame frame;
+  frame.head = head;
+  frame.parts = std::move(parts);
+  return frame;
+}
+
 // What a codec child that was taken over may answer.
 void CodecAnswer(std::string_view bytes) {
   const Result<Json> head = FromCbor(std::string(bytes));
   if (!head.ok()) return;
-  Frame frame;
-  frame.head = *head;
-  frame.parts = {"", std::string(bytes.substr(0, 48))};
+  const std::string part(bytes.substr(0, 48));
+  (void)media::ViewFromFrame(FrameOf(*head, {part}), {.side_max = 4});
+  (void)media::SamplesFromFrame(FrameOf(*head, {part}), {.seconds = 1, .rate = 8000});
+  const auto clip = media::ClipFromFrame(FrameOf(*head, {part}), {.start = 1, .end = 2});
+  if (clip.ok() && !(clip->start >= 0 && clip->start <= 2)) std::abort();
   media::PrepareOptions options;
   options.pixels = {4, 4, media::PixelsWanted::Fit::kStretch};
-  const auto prepared = media::PreparedFromFrame(std::move(frame), options);
+  const auto prepared = media::PreparedFromFrame(FrameOf(*head, {"", "", "", part}), options);
   if (prepared.ok()) (void)ToCbor(prepared->Head());
+}
+
+// What a parent asks is believed no more.
+void CodecQuestion(std::string_view bytes) {
+  const Result<Json> head = FromCbor(std::string(bytes));
+  if (!head.ok()) return;
+  const auto request = media::RequestFromJson(*head);
+  if (request.ok()) (void)ToCbor(media::ToJson(*request));
+}
+
+void SoundPrints(std::string_view bytes) {
+  const auto print = media::SoundPrint::Decode(bytes);
+  if (print.ok() && media::SoundPrint::Decode(print->Encode())->windows != print->windows) {
+    // Numbers that are none differ from themselves.
+    for (const auto& window : print->windows) {
+      for (const float value : window) {
+        if (value != value) return;
+      }
+    }
+    std::abort();
+  }
+}
+
+// The kind of a file by its first bytes, and by its name.
+void FileKind(std::string_view bytes) {
+  const std::string_view name = bytes.substr(0, std::min<size_t>(bytes.size(), 8));
+  (void)media::FindDecoder(bytes.substr(0, media::MediaSource::kHeadBytes), "a");
+  (void)media::FindDecoder(bytes.substr(name.size()), name);
+}
+
+// What is left is no longer, and as whole as can be.
+void WebpEnd(std::string_view bytes) {
+  std::string file(bytes);
+  media::DropBrokenEnd(&file);
+  if (file.size() > bytes.size()) std::abort();
+  const std::string once = file;
+  media::DropBrokenEnd(&file);
+  if (file != once) std::abort();
 }
 
 std::vector<std::string> Bmps() {
@@ -143,6 +193,31 @@ std::vector<std::string> OfficeParts() {
 std::vector<std::string> Archives() {
   return {test::MakeDocx({"a"}), test::MakePptx({"a", "b"}), test::MakeXlsx({{"s", {"a"}}}),
           test::MakeOdt({"a"}), test::MakeEpub({"a"})};
+}
+std::vector<std::string> CodecQuestions() {
+  std::vector<std::string> questions;
+  for (const media::Wanted& wanted :
+       {media::Wanted(media::PrepareOptions{}), media::Wanted(media::ViewWanted{.page = 2}),
+        media::Wanted(media::SamplesWanted{}), media::Wanted(media::ClipWanted{})}) {
+    questions.push_back(ToCbor(media::ToJson(media::CodecRequest{"a", wanted, false})));
+  }
+  return questions;
+}
+std::vector<std::string> SoundPrintBytes() {
+  media::SoundPrint print;
+  print.fingerprint = {1, 2, 3};
+  print.windows = {std::vector<float>(media::SoundPrint::kDimensions, 0.5F)};
+  return {print.Encode()};
+}
+std::vector<std::string> FileHeads() {
+  return {std::string("\0\0\0\x18"
+                      "ftypavif\0\0\0\0mif1avif",
+                      24),
+          "RIFF....WEBPVP8X", "BM", std::string("\x89PNG\r\n\x1A\n"), ".md\0\0\0\0\0# Head"};
+}
+std::vector<std::string> WebpFiles() {
+  return {std::string("RIFF\x18\0\0\0WEBPabcd\x03\0\0\0xyz\0efgh\0\0\0\0", 32),
+          std::string("RIFF\x18\0\0\0WEBPabcd\x03\0\0\0xyz\0efgh\0\0", 30)};
 }
 std::vector<std::string> CodecAnswers() {
   media::Prepared prepared;
@@ -204,6 +279,10 @@ std::vector<Target> MediaTargets() {
           {"office", Office, OfficeParts},
           {"archive", Archive, Archives},
           {"codec_answer", CodecAnswer, CodecAnswers},
+          {"codec_question", CodecQuestion, CodecQuestions},
+          {"sound_print", SoundPrints, SoundPrintBytes},
+          {"file_kind", FileKind, FileHeads},
+          {"webp_end", WebpEnd, WebpFiles},
           {"packet_sizes", Packets, PacketLists}};
 }
 

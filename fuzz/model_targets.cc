@@ -2,11 +2,18 @@
 
 #include "base/file.h"
 #include "embedding/archive.h"
+#include "embedding/chinese.h"
 #include "embedding/class_map.h"
+#include "embedding/embedding_wire.h"
+#include "embedding/label_set.h"
+#include "embedding/manifest.h"
 #include "embedding/safetensors.h"
 #include "embedding/tflite.h"
 #include "embedding/tokenizer.h"
+#include "embedding/wordnet.h"
 #include "index/file_format.h"
+#include "index/mapped_file.h"
+#include "index/vector_index.h"
 #include "support/archives.h"
 #include "targets.h"
 
@@ -74,6 +81,58 @@ void IndexHead(std::string_view bytes) {
   if (head.ok()) (void)index::FileLayout(*head);
 }
 
+// Opened as the index does, whatever stands in it; and all of it looked at.
+void IndexFile(std::string_view bytes) {
+  const index::IndexOptions options{.model_key = "test/1",
+                                    .views = {{"a", 4, index::View::Codes::kInt8}}};
+  const auto file = index::MappedFile::Open(Disk().With(bytes), options);
+  if (!file.ok()) return;
+  (void)(*file)->CheckAll();
+  (void)(*file)->Find(1);
+}
+
+void ManifestFile(std::string_view bytes) {
+  const auto manifest = embedding::ParseManifest("pack", std::string(bytes));
+  if (manifest.ok()) (void)manifest->download_bytes();
+}
+
+void Dictionary(std::string_view bytes) {
+  const auto dictionary = embedding::ChineseDictionary::Parse(std::string(bytes));
+  if (dictionary.ok()) {
+    (void)dictionary->ToEnglish("图书馆里有一只青蛙");
+    (void)dictionary->Words("图书馆里有一只青蛙");
+    (void)dictionary->Glosses("青蛙");
+    (void)dictionary->Synonyms({"青蛙"}, 3);
+  }
+  (void)embedding::CompactChineseDictionary(bytes);
+}
+
+void Labels(std::string_view bytes) {
+  const auto labels = embedding::LoadLabels(Disk().With(bytes));
+  for (size_t i = 0; labels.ok() && i < labels->entries.size(); ++i) {
+    if (labels->general(i).size() != labels->mean(i).size()) __builtin_trap();
+  }
+}
+
+// Index and data, parted by a byte that neither has.
+void WordNetFiles(std::string_view bytes) {
+  const size_t end = std::min(bytes.find('\x01'), bytes.size());
+  const auto net =
+      embedding::WordNet::Open(bytes.substr(0, end), bytes.substr(std::min(end + 1, bytes.size())));
+  if (net.ok()) (void)net->GeneralWords({"frog", "dog"});
+}
+
+// What an embedding child may answer.
+void EmbeddingAnswer(std::string_view bytes) {
+  const auto head = FromCbor(bytes);
+  if (!head.ok()) return;
+  Frame frame;
+  frame.head = *head;
+  frame.parts = {std::string(bytes.substr(0, 48)), std::string(bytes.substr(0, 7))};
+  (void)embedding::EmbeddingsFromFrame(frame);
+  (void)embedding::ProbesFromFrame(frame);
+}
+
 std::vector<std::string> Tflites() {
   return {std::string("\x18\0\0\0TFL3", 8) + std::string(64, '\0')};
 }
@@ -92,6 +151,50 @@ std::vector<std::string> ClassMaps() {
   return {"index,mid,display_name\n0,/m/a,Speech\n1,/m/b,\"Dog, \"\"barking\"\"\"\r\n"};
 }
 std::vector<std::string> Packages() { return {test::MakeZip({{"a", "words", true}})}; }
+std::vector<std::string> IndexFiles() {
+  const TemporaryDirectory folder;
+  const index::IndexOptions options{.model_key = "test/1",
+                                    .views = {{"a", 4, index::View::Codes::kInt8}}};
+  const auto made = index::VectorIndex::Open(folder.path() + "/index", options);
+  if (made.ok()) {
+    const std::vector<float> vector{0.5F, 0.5F, 0.5F, 0.5F};
+    const std::span<const float> spans[] = {vector};
+    for (index::SegmentId id : {1, 2, 5}) (void)(*made)->Add(id, spans);
+    (void)(*made)->Save();
+  }
+  return {ReadFile(folder.path() + "/index").value_or("")};
+}
+std::vector<std::string> Manifests() {
+  return {R"({"title":"t","licence":"MIT","quality":"q","kind":"builtin","files":[{"name":"a",)"
+          R"("bytes":3,"sources":[{"npm":"p@1.0.0","path":"lib/a"}]}],"parameters":{},)"
+          R"("calibration":{"words":{"weak":0.1,"strong":0.3}}})"};
+}
+std::vector<std::string> Dictionaries() {
+  return {"图书馆\tlibrary\n青蛙\tfrog; toad\n",
+          R"([{"traditional":"青蛙","simplified":"青蛙","english":["frog"]}])"};
+}
+std::vector<std::string> LabelFiles() {
+  const TemporaryDirectory folder;
+  embedding::LabelSet labels;
+  labels.entries = {{"frog", {"amphibian"}}};
+  labels.dimensions = 2;
+  labels.general_sentences = {1, 0};
+  labels.mean_sentences = {0, 1};
+  (void)embedding::SaveLabels(labels, folder.path() + "/labels");
+  return {ReadFile(folder.path() + "/labels").value_or("")};
+}
+std::vector<std::string> WordNets() {
+  return {
+      "frog n 1 1 @ 1 0 00000000  \n\x01"
+      "00000000 05 n 01 frog 0 001 @ 00000040 n 0000 | a\n"
+      "00000040 05 n 01 amphibian 0 000 | b\n"};
+}
+std::vector<std::string> EmbeddingAnswers() {
+  embedding::Embedding embedding;
+  embedding.views = {{1, 2, 3}};
+  return {ToCbor(embedding::ToFrame(std::vector{embedding}).head),
+          ToCbor(embedding::ToFrame(std::vector<embedding::Probe>{{}}).head)};
+}
 std::vector<std::string> IndexHeads() {
   index::FileHead head;
   return {index::EncodeHead(head)};
@@ -106,7 +209,13 @@ std::vector<Target> ModelTargets() {
           {"tokens", Tokens, Words},
           {"class_map", ClassMap, ClassMaps},
           {"package", Package, Packages},
-          {"index_head", IndexHead, IndexHeads}};
+          {"index_head", IndexHead, IndexHeads},
+          {"index_file", IndexFile, IndexFiles},
+          {"manifest", ManifestFile, Manifests},
+          {"dictionary", Dictionary, Dictionaries},
+          {"labels", Labels, LabelFiles},
+          {"wordnet", WordNetFiles, WordNets},
+          {"embedding_answer", EmbeddingAnswer, EmbeddingAnswers}};
 }
 
 }  // namespace msearch::fuzz

@@ -1,5 +1,9 @@
 // What tasks and settings carry.
 
+#include "answer/answer.h"
+#include "answer/question.h"
+#include "answer/request.h"
+#include "catalog/media_rows.h"
 #include "daemon/settings.h"
 #include "ingest/pipeline.h"
 #include "targets.h"
@@ -16,7 +20,31 @@ void Payload(std::string_view bytes) {
   (void)ingest::Parcel::FromJson(*json);
   (void)watch::RootSpec::FromJson(*json);
   (void)watch::Change::FromJson(*json);
+  const auto read = ingest::ReadJob::FromJson(*json);
+  if (read.ok()) (void)DumpJson(read->ToJson());
+  (void)ingest::ReadingParcel::FromJson(*json);
+  (void)ingest::TextsJob::FromJson(*json);
 }
+
+void Request(std::string_view bytes) {
+  const auto json = ParseJson(std::string(bytes));
+  if (!json.ok()) return;
+  const auto request = answer::Request::FromJson(*json);
+  if (request.ok()) (void)answer::TasksOf(*request);
+  (void)answer::PassageFromJson(*json);
+}
+
+void Question(std::string_view bytes) { (void)answer::ReadQuestion(bytes); }
+
+// Blobs between steps.
+void Found(std::string_view bytes) {
+  const auto findings = ingest::DecodeFindings(bytes);
+  if (findings.ok()) (void)ingest::EncodeFindings(*findings);
+  const auto prepared = ingest::DecodePrepared(bytes);
+  if (prepared.ok()) (void)ingest::EncodePrepared(*prepared);
+}
+
+void Boxes(std::string_view bytes) { (void)catalog::BoxesFromText(bytes); }
 
 void Vectors(std::string_view bytes) { (void)ingest::DecodeVectors(bytes); }
 
@@ -32,6 +60,27 @@ std::vector<std::string> Payloads() {
           R"("modified_ns":4,"restarts":0,"model":{"name":"m","key":"k","image":{"width":2}}})",
           R"({"name":"r","path":"/r","recursive":true,"kind":"moved","old_path":"b"})"};
 }
+std::vector<std::string> Requests() {
+  return {R"({"kind":"full_query","question":"q","context":"c","filters":{"root":["a"]},)"
+          R"("image":{"media_id":1},"generate":true,"language":"zh","part":true})",
+          R"({"segment_id":1,"media_id":2,"path":"p","text":"t","page":3,"boxes":[{"text":"t",)"
+          R"("box":[0,0,1,1]}],"score":0.5})"};
+}
+std::vector<std::string> Questions() {
+  return {"When did the Marigold leave the harbour?", "这只青蛙是什么时候来的？"};
+}
+std::vector<std::string> FoundBlobs() {
+  ingest::Findings findings;
+  findings.segments = {{.kind = media::SegmentKind::kText, .text = "a", .page = 2}};
+  findings.segments[0].boxes = {{"a", 0.1F, 0.2F, 0.3F, 0.4F}};
+  media::Prepared prepared;
+  prepared.mime = "image/jpeg";
+  prepared.segments = {{.text = "a", .pixels = 0}};
+  return {ingest::EncodeFindings(findings), ingest::EncodePrepared(prepared)};
+}
+std::vector<std::string> BoxTexts() {
+  return {catalog::BoxesToText({{"a", 0.1F, 0.2F, 0.3F, 0.4F}})};
+}
 std::vector<std::string> VectorBytes() {
   embedding::Embedding embedding;
   embedding.views = {{1, 2, 3}};
@@ -46,8 +95,9 @@ std::vector<std::string> SettingsFiles() {
 }  // namespace
 
 std::vector<Target> PayloadTargets() {
-  return {{"payload", Payload, Payloads},
-          {"vectors", Vectors, VectorBytes},
+  return {{"payload", Payload, Payloads},       {"vectors", Vectors, VectorBytes},
+          {"request", Request, Requests},       {"question", Question, Questions},
+          {"findings", Found, FoundBlobs},      {"boxes", Boxes, BoxTexts},
           {"settings", Settings, SettingsFiles}};
 }
 

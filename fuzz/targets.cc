@@ -4,8 +4,8 @@ namespace msearch::fuzz {
 
 std::vector<Target> Targets() {
   std::vector<Target> all;
-  for (const auto& some :
-       {MediaTargets(), TextTargets(), NetTargets(), ModelTargets(), PayloadTargets()}) {
+  for (const auto& some : {MediaTargets(), TextTargets(), NetTargets(), ModelTargets(),
+                           PayloadTargets(), QueueTargets()}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;

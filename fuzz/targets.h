@@ -22,5 +22,6 @@ std::vector<Target> TextTargets();
 std::vector<Target> NetTargets();
 std::vector<Target> ModelTargets();
 std::vector<Target> PayloadTargets();
+std::vector<Target> QueueTargets();
 
 }  // namespace msearch::fuzz

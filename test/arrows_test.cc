@@ -65,6 +65,7 @@ const std::vector<std::pair<std::string, std::string>> kOwners{
     {"hiredis/", "storage"},
     {"openssl/ssl.h", "storage"},
     {"jxl/", "media"},
+    {"webp/", "media"},
     {"libraw/", "media"},
     {"libxml/", "media"},
     {"zip.h", "media"},

@@ -97,6 +97,7 @@ Json ToJson(const Answer& answer, const Question& question) {
 
 Passage PassageFromJson(const Json& json) {
   Passage passage;
+  if (!json.is_object()) return passage;
   passage.media_id = GetInt(json, "media_id").value_or(0);
   passage.segment_id = GetInt(json, "segment_id").value_or(0);
   passage.segment_index = static_cast<uint32_t>(GetInt(json, "segment_index").value_or(0));
@@ -109,7 +110,7 @@ Passage PassageFromJson(const Json& json) {
   passage.end_time = GetDouble(json, "end_time");
   passage.page = GetInt(json, "page");
   for (const Json& box : json.value("boxes", Json::array())) {
-    const Json place = box.value("box", Json());
+    const Json place = box.is_object() ? box.value("box", Json()) : Json();
     if (!place.is_array() || place.size() != 4) continue;
     Passage::Box one{GetString(box, "text").value_or(""), {}};
     for (const Json& value : place)

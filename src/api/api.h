@@ -23,13 +23,23 @@
 
 namespace msearch::api {
 
-// A stretch of a film or sound, playable by itself.
+// A stretch of a film or sound, playable by itself: its file, or while it is still being made, what
+// there is of it.
 struct ClipFile {
-  Fd file;
+  std::shared_ptr<Fd> file;
+  std::shared_ptr<net::GrowingFile> growing;
   std::string type;  // "video/mp4", "audio/mp4"
   // Seconds in the film; begins at the key frame before what was asked for where it is a copy.
   double start = 0;
+  std::optional<double> end;  // known when all of it is there
+};
+struct ClipRequest {
+  Fd file;
+  std::string name;
+  double start = 0;
   double end = 0;
+  std::string key;     // of content and stretch
+  bool whole = false;  // nothing before all of it is there
 };
 
 // What the routes act on. Everything in it is thread-safe and outlives the server.
@@ -79,9 +89,9 @@ struct Context {
       make_thumbnail;
   // What a sound, or the sound of a film, is recognised by; heard in a codec child.
   std::function<Result<search::SoundQuery>(const Fd& file, const std::string& name)> decode_sound;
-  // A stretch of a film or sound that can be played by itself; cut in a codec child.
-  std::function<Result<ClipFile>(const Fd& file, const std::string& name, double start, double end)>
-      cut;
+  // A stretch of a film or sound that can be played by itself; cut in a codec child. `done` is
+  // called once, at once or later.
+  std::function<void(ClipRequest, std::function<void(Result<ClipFile>)> done)> cut;
   std::function<Result<std::vector<embedding::PackStatus>>()> models;
   std::function<std::vector<ReaderState>()> readers;  // may be empty
   std::string web_directory;                          // built page; empty or absent: only the API

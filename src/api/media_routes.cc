@@ -51,7 +51,7 @@ Result<Json> ManyMedia(const Context& context, const net::Request& request) {
 }
 
 // As media::kClipSecondsMax, which this folder doesn't know.
-constexpr double kClipSecondsMax = 300;
+constexpr double kClipSecondsMax = 900;
 
 // The first of the media's paths that can be opened.
 Result<Fd> OpenContent(const Context& context, const catalog::Media& media) {
@@ -66,16 +66,21 @@ Result<Fd> OpenContent(const Context& context, const catalog::Media& media) {
   return last;
 }
 
-net::Response FileResponse(Fd file, const std::string& type, const std::string& etag) {
+net::Response FileResponse(std::shared_ptr<Fd> file, const std::string& type,
+                           const std::string& etag) {
   net::Response response;
   response.content_type = type;
-  response.file = std::make_shared<Fd>(std::move(file));
+  response.file = std::move(file);
   response.etag = "\"" + etag + "\"";
   response.headers.emplace("Cache-Control", "private, max-age=3600");
   response.headers.emplace("X-Content-Type-Options", "nosniff");
   // Files are the user's, but not necessarily made by them: nothing in them may run here.
   response.headers.emplace("Content-Security-Policy", "default-src 'none'; sandbox");
   return response;
+}
+
+net::Response FileResponse(Fd file, const std::string& type, const std::string& etag) {
+  return FileResponse(std::make_shared<Fd>(std::move(file)), type, etag);
 }
 
 net::Response Content(const Context& context, const net::Request& request) {
@@ -128,33 +133,48 @@ net::Response Thumbnail(const Context& context, const net::Request& request) {
   return opened.ok() ? std::move(*opened) : ErrorResponse(opened.error());
 }
 
-net::Response Clip(const Context& context, const net::Request& request) {
-  auto made = [&]() -> Result<net::Response> {
-    const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
-    const auto number = [&](const char* name, double fallback) {
-      const std::string text = request.Query(name).value_or("");
-      char* end = nullptr;
-      const double value = std::strtod(text.c_str(), &end);
-      return text.empty() ? fallback : *end == 0 && std::isfinite(value) ? value : -1;
-    };
-    const double start = number("start", 0);
-    const double end = number("end", start + 10);
-    if (start < 0 || end <= start) {
-      return Error{Code::kInvalid, "clip: start and end are seconds, the end after the start"};
-    }
-    if (end - start > kClipSecondsMax) {
-      return Error{Code::kInvalid, fmt::format("clip: longer than {} seconds", kClipSecondsMax)};
-    }
-    const Fd file = TRY(OpenContent(context, media));
-    ClipFile clip = TRY(context.cut(file, SanitizeUtf8(media.paths.front().path), start, end));
-    net::Response response =
-        FileResponse(std::move(clip.file), clip.type,
-                     fmt::format("{}-c{:.3f}-{:.3f}", media.content.hash.hex(), start, end));
-    response.headers.emplace("X-Clip-Start", fmt::format("{:.3f}", clip.start));
-    response.headers.emplace("X-Clip-End", fmt::format("{:.3f}", clip.end));
-    return response;
-  }();
-  return made.ok() ? std::move(*made) : ErrorResponse(made.error());
+Result<ClipRequest> ClipAsked(const Context& context, const net::Request& request) {
+  const catalog::Media media = TRY(context.catalog->GetMedia(TRY(IdArgument(request, 0))));
+  const auto number = [&](const char* name, double fallback) {
+    const std::string text = request.Query(name).value_or("");
+    char* end = nullptr;
+    const double value = std::strtod(text.c_str(), &end);
+    return text.empty() ? fallback : *end == 0 && std::isfinite(value) ? value : -1;
+  };
+  ClipRequest clip;
+  clip.start = number("start", 0);
+  clip.end = number("end", clip.start + 10);
+  if (clip.start < 0 || clip.end <= clip.start) {
+    return Error{Code::kInvalid, "clip: start and end are seconds, the end after the start"};
+  }
+  if (clip.end - clip.start > kClipSecondsMax) {
+    return Error{Code::kInvalid, fmt::format("clip: longer than {} seconds", kClipSecondsMax)};
+  }
+  clip.file = TRY(OpenContent(context, media));
+  clip.name = SanitizeUtf8(media.paths.front().path);
+  clip.key = fmt::format("{}-c{:.3f}-{:.3f}", media.content.hash.hex(), clip.start, clip.end);
+  // A part can only be given of what is there, with its size. Players ask for "all, please" first.
+  const std::string range = request.Header("range").value_or("");
+  clip.whole = !range.empty() && range != "bytes=0-";
+  return clip;
+}
+
+net::Response ClipResponse(ClipFile clip, const std::string& key) {
+  net::Response response = FileResponse(nullptr, clip.type, key);
+  response.file = std::move(clip.file);
+  response.growing = std::move(clip.growing);
+  response.headers.emplace("X-Clip-Start", fmt::format("{:.3f}", clip.start));
+  if (clip.end) response.headers.emplace("X-Clip-End", fmt::format("{:.3f}", *clip.end));
+  return response;
+}
+
+void Clip(const Context& context, const net::Request& request, const net::Responder& respond) {
+  Result<ClipRequest> asked = ClipAsked(context, request);
+  if (!asked.ok()) return respond(ErrorResponse(asked.error()));
+  std::string key = asked->key;
+  context.cut(std::move(*asked), [respond, key = std::move(key)](Result<ClipFile> clip) {
+    respond(clip.ok() ? ClipResponse(std::move(*clip), key) : ErrorResponse(clip.error()));
+  });
 }
 
 net::Response Strip(const Context& context, const net::Request& request) {
@@ -205,11 +225,17 @@ void AddMediaRoutes(const Context& context, Table* table) {
   table->push_back(
       {.method = "GET",
        .pattern = "/api/media/{id}/clip",
-       .summary = "A stretch of a film or sound as MP4. It begins at the key frame before `start` "
-                  "where it can be copied; X-Clip-Start and X-Clip-End say where it is",
+       .summary =
+           "A stretch of a film or sound as MP4. It begins at the key frame before `start` "
+           "where it can be copied; X-Clip-Start says where it is. One that takes long to make "
+           "is sent while it is made, in chunks; else X-Clip-End is there and ranges are "
+           "answered, as they are to whoever asks for one",
        .query = {{"start", "number", "seconds"},
-                 {"end", "number", "seconds; ten later if it isn't given, at most 300 later"}},
-       .handle = [context](const net::Request& request) { return Clip(context, request); }});
+                 {"end", "number", "seconds; ten later if it isn't given, at most 900 later"}},
+       .handle_async = [context](const std::shared_ptr<const net::Request>& request,
+                                 const net::Responder& respond) {
+         Clip(context, *request, respond);
+       }});
   table->push_back(
       {.method = "GET",
        .pattern = "/api/media/{id}/filmstrip",

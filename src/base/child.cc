@@ -122,7 +122,7 @@ Result<Frame> Channel::Receive(std::optional<SteadyTime> deadline) {
   Preamble preamble{};
   TRY(ReadExactly(reinterpret_cast<char*>(&preamble), sizeof(preamble), deadline, &frame.fd));
   if (preamble.magic != kMagic || preamble.parts > kPartsMax ||
-      preamble.head_size > kFrameBytesMax) {
+      preamble.head_size > frame_bytes_max_) {
     return Error{Code::kCorrupt, "child process: broken frame"};
   }
   std::vector<uint64_t> sizes(preamble.parts);
@@ -130,7 +130,7 @@ Result<Frame> Channel::Receive(std::optional<SteadyTime> deadline) {
                   &frame.fd));
   uint64_t total = preamble.head_size;
   for (uint64_t size : sizes) {
-    if (size > kFrameBytesMax || (total += size) > kFrameBytesMax) {
+    if (size > frame_bytes_max_ || (total += size) > frame_bytes_max_) {
       return Error{Code::kCorrupt, "child process: frame too large"};
     }
   }
@@ -192,7 +192,7 @@ Result<> Child::Start() {
     _exit(127);
   }
   pid_ = pid;
-  channel_.emplace(std::move(ours));
+  channel_.emplace(std::move(ours), options_.answer_bytes_max);
   return Ok{};
 }
 
@@ -221,6 +221,12 @@ void Child::Send(const Frame& request, Milliseconds timeout) {
   sent_ = Ok{};
   if (pid_ <= 0) sent_ = Start();
   if (pid_ > 0) sent_ = channel_->Send(request);
+}
+
+bool Child::HasAnswer(Milliseconds wait) const {
+  if (!channel_ || !sent_.ok()) return true;
+  pollfd waiting{channel_->fd(), POLLIN, 0};
+  return poll(&waiting, 1, static_cast<int>(wait.count())) != 0;
 }
 
 Result<Frame> Child::Receive() {

@@ -31,7 +31,8 @@ class Channel {
   // Bounds what a (possibly hostile) peer can make us allocate.
   static constexpr uint64_t kFrameBytesMax = uint64_t{1} << 30;
 
-  explicit Channel(Fd socket) : socket_(std::move(socket)) {}
+  explicit Channel(Fd socket, uint64_t frame_bytes_max = kFrameBytesMax)
+      : socket_(std::move(socket)), frame_bytes_max_(frame_bytes_max) {}
   // kUnavailable when the peer is gone.
   Result<> Send(const Frame& frame);
   // kTimeout when nothing has come by `deadline`, kUnavailable when the peer is gone, kCorrupt for
@@ -44,14 +45,16 @@ class Channel {
   Result<> ReadExactly(char* out, size_t size, std::optional<SteadyTime> deadline, Fd* passed);
 
   Fd socket_;
+  uint64_t frame_bytes_max_;
 };
 
 struct ChildOptions {
-  std::vector<std::string> arguments;        // after the program's own path
-  std::string name;                          // for messages and logs: "codec child"
-  std::optional<uint64_t> memory_bytes_max;  // RLIMIT_AS
-  std::optional<uint64_t> cpu_seconds_max;   // RLIMIT_CPU
-  std::optional<unsigned> files_max;         // RLIMIT_NOFILE
+  std::vector<std::string> arguments;                   // after the program's own path
+  std::string name;                                     // for messages and logs: "codec child"
+  std::optional<uint64_t> memory_bytes_max;             // RLIMIT_AS
+  std::optional<uint64_t> cpu_seconds_max;              // RLIMIT_CPU
+  std::optional<unsigned> files_max;                    // RLIMIT_NOFILE
+  uint64_t answer_bytes_max = Channel::kFrameBytesMax;  // of one frame
   int nice = 0;
 };
 
@@ -76,7 +79,13 @@ class Child {
   // child died; kTimeout when it didn't answer in time (it is killed). An answer {"error": code,
   // "message": ...} becomes that error.
   Result<Frame> Receive();
-  // Both.
+  // Waits up to `wait` for Receive to have something to tell: an answer, or that the child is gone.
+  bool HasAnswer(Milliseconds wait) const;
+  // After a frame that others follow, of which an answer may consist: the time that they may take
+  // counts from here.
+  void RestartTime() { sent_at_ = std::chrono::steady_clock::now(); }
+  bool out_of_time() const { return std::chrono::steady_clock::now() > sent_at_ + timeout_; }
+  // Send and Receive.
   Result<Frame> Call(const Frame& request, Milliseconds timeout) {
     Send(request, timeout);
     return Receive();

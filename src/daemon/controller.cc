@@ -1,7 +1,7 @@
 // The controller: REST API, catalog, index, reconciler. Never opens media and never loads a model
 // itself: a codec child and an embedding child do that for queries.
 
-#include <sys/mman.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -19,6 +19,7 @@
 #include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
+#include "media/clips.h"
 #include "media/codec.h"
 #include "media/sound_print.h"
 #include "net/http_server.h"
@@ -141,34 +142,59 @@ std::vector<watch::RootSpec> ConfiguredRoots(const Settings& settings) {
   return specs;
 }
 
-// Cuts clips, one at a time, in a child of its own: queries don't wait for them.
-class Clips {
+// A clip in the making as the server sends it.
+class SentClip : public net::GrowingFile {
  public:
-  Clips(media::CodecLimits limits, uint64_t pixels_max)
-      : codec_({"role", "codec"}, limits), pixels_max_(pixels_max) {}
-
-  Result<api::ClipFile> Cut(const Fd& file, const std::string& name, double start, double end) {
-    media::ClipWanted wanted;
-    wanted.start = start;
-    wanted.end = end;
-    wanted.picture_pixels_max = pixels_max_;
-    std::lock_guard lock(mutex_);
-    const media::Clip clip = TRY(codec_.ClipOf(file, name, wanted));
-    api::ClipFile out;
-    out.file = Fd(memfd_create("clip", MFD_CLOEXEC));
-    if (!out.file.valid()) return ErrnoError("clip", errno);
-    TRY(WriteAll(out.file.get(), clip.bytes));
-    out.type = clip.mime;
-    out.start = clip.start;
-    out.end = clip.end;
-    return out;
+  explicit SentClip(std::shared_ptr<media::ClipReader> reader) : reader_(std::move(reader)) {}
+  Result<std::optional<size_t>> Read(uint64_t offset, char* out, size_t size,
+                                     std::function<void()> more) override {
+    return reader_->Read(offset, out, size, std::move(more));
   }
 
  private:
-  std::mutex mutex_;
-  media::Codec codec_;
-  const uint64_t pixels_max_;
+  std::shared_ptr<media::ClipReader> reader_;
 };
+
+Result<api::ClipFile> ClipFileOf(const std::shared_ptr<media::ClipReader>& reader) {
+  api::ClipFile file;
+  const bool complete = reader->complete();
+  const media::Clip clip = reader->clip();
+  file.type = clip.mime;
+  file.start = clip.start;
+  if (complete) {
+    file.end = clip.end;
+    file.file = std::make_shared<Fd>(fcntl(reader->fd(), F_DUPFD_CLOEXEC, 0));
+    if (!file.file->valid()) return ErrnoError("clip", errno);
+  } else {
+    file.growing = std::make_shared<SentClip>(reader);
+  }
+  return file;
+}
+
+// Cuts for the API, in children of their own: queries don't wait for them.
+std::shared_ptr<media::Clips> MakeClips(const RoleProcess& process) {
+  const Settings& settings = process.settings;
+  media::ClipsOptions options;
+  options.child_arguments = {"role", "codec"};
+  options.limits.memory_bytes_max =
+      static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
+  options.limits.timeout_ms = 60000;
+  options.limits.answer_bytes_max = 1 << 20;
+  options.directory = process.layout.uploads;
+  return std::make_shared<media::Clips>(std::move(options));
+}
+
+void CutClip(media::Clips& clips, uint64_t pixels_max, api::ClipRequest request,
+             std::function<void(Result<api::ClipFile>)> done) {
+  media::ClipWanted wanted;
+  wanted.start = request.start;
+  wanted.end = request.end;
+  wanted.picture_pixels_max = pixels_max;
+  clips.Get(std::move(request.file), request.name, wanted, request.key, request.whole,
+            [done = std::move(done)](const Result<std::shared_ptr<media::ClipReader>>& reader) {
+              done(reader.ok() ? ClipFileOf(*reader) : Result<api::ClipFile>(reader.error()));
+            });
+}
 
 struct Controller {
   std::shared_ptr<catalog::Catalog> catalog;
@@ -179,7 +205,7 @@ struct Controller {
   std::shared_ptr<answer::Desk> desk;
   std::shared_ptr<Engines> engines;
   std::shared_ptr<QueryPictures> pictures;
-  std::shared_ptr<Clips> clips;
+  std::shared_ptr<media::Clips> clips;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<net::HttpServer> server;
 };
@@ -240,6 +266,7 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   limits.memory_bytes_max =
       static_cast<uint64_t>(settings.Integer("processes.task_worker.memory_bytes_max"));
   limits.timeout_ms = 20000;
+  limits.answer_bytes_max = 64 << 20;  // ample for what queries ask of it
   controller->pictures = std::make_shared<QueryPictures>(
       controller->library, limits,
       static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max")));
@@ -289,12 +316,11 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
                                                            const std::string& name) {
     return pictures->Hear(file, name);
   };
-  limits.timeout_ms = 60000;
-  controller->clips = std::make_shared<Clips>(
-      limits, static_cast<uint64_t>(settings.Integer("processes.task_worker.picture_pixels_max")));
-  context.cut = [clips = controller->clips](const Fd& file, const std::string& name, double start,
-                                            double end) {
-    return clips->Cut(file, name, start, end);
+  controller->clips = MakeClips(process);
+  context.cut = [clips = controller->clips, pixels_max = static_cast<uint64_t>(settings.Integer(
+                                                "processes.task_worker.picture_pixels_max"))](
+                    api::ClipRequest request, std::function<void(Result<api::ClipFile>)> done) {
+    CutClip(*clips, pixels_max, std::move(request), std::move(done));
   };
   context.models = [packs] { return packs->List(); };
   context.readers = [readers] { return readers->States(); };

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ingest/dead_letter.h"
 #include "ingest/embed.h"
 #include "ingest/library.h"
 #include "ingest/sound_spaces.h"
@@ -88,16 +89,6 @@ struct Pending {
   bool open = false;
 };
 
-// A dead letter carries the failed task's payload: a prepare job, or a parcel with one.
-Result<Parcel> ParcelOfDeadLetter(const Json& payload) {
-  if (!payload.contains("payload")) return Error{Code::kInvalid, "dead letter without payload"};
-  const Json& original = payload["payload"];
-  if (original.contains("job")) return Parcel::FromJson(original);
-  Parcel parcel;
-  parcel.job = TRY(PrepareJob::FromJson(original));
-  return parcel;
-}
-
 }  // namespace
 
 void Library::HandleCommits(std::stop_token stop) {
@@ -183,17 +174,15 @@ void Library::HandleCommits(std::stop_token stop) {
     for (const auto& task : tasks) {
       const Json& payload = task->lease().task.payload;
       Outcome& outcome = outcomes.emplace_back();
-      auto parcel = ParcelOfDeadLetter(payload);
-      if (!parcel.ok()) {
-        outcome.status = parcel.error();
+      auto letter = ReadDeadLetter(payload);
+      if (!letter.ok()) {
+        outcome.status = letter.error();
         continue;
       }
-      const Json why = payload.value("error", Json::object());
-      const Error error{CodeFromName(GetString(why, "code").value_or("internal")),
-                        GetString(why, "message").value_or("unknown")};
+      const Parcel* parcel = &letter->parcel;
       Result<> marked =
-          catalog_->MarkFailed(parcel->job.file, parcel->job.version, TokenOf(task->lease()), error,
-                               static_cast<int>(GetInt(payload, "attempts").value_or(1)));
+          catalog_->MarkFailed(parcel->job.file, parcel->job.version, TokenOf(task->lease()),
+                               letter->error, letter->attempts);
       for (const std::string& id : parcel->Blobs()) blobs_->Remove(id);
       const bool moot =
           !marked.ok() && (marked.code() == Code::kStale || marked.code() == Code::kNotFound);

@@ -24,7 +24,7 @@ size_t CountWords(const std::string& text) {
   return count;
 }
 
-// Where to look: nothing for a picture, a page, or a moment of a shot.
+// Where to look: nothing for a picture, a page of a document or picture, or a moment of a shot.
 struct Look {
   std::optional<uint32_t> page;
   std::optional<ReadJob::Shot> shot;
@@ -46,7 +46,12 @@ std::vector<Look> LooksAt(const ReadJob& job) {
       looks.push_back({std::nullopt, job.shots[i]});
     }
   } else {
-    looks.emplace_back();
+    const int64_t pages = GetInt(job.attributes, "pages").value_or(1);
+    const int64_t read = std::min(pages, GetInt(job.attributes, "pages_read").value_or(pages));
+    if (read < 2) looks.emplace_back();
+    for (int64_t page = 1; read > 1 && page <= std::min<int64_t>(read, kPagesMax); ++page) {
+      looks.push_back({static_cast<uint32_t>(page), std::nullopt});
+    }
   }
   return looks;
 }

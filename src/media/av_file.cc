@@ -48,8 +48,9 @@ int AvFile::ReadBytes(void* self, uint8_t* out, int size) {
   if (file.past_deadline()) return AVERROR_EXIT;
   const int64_t left = file.size_ - file.at_;
   if (left <= 0 || size <= 0) return AVERROR_EOF;
-  const auto got = ReadAt(file.fd_, static_cast<uint64_t>(file.at_), reinterpret_cast<char*>(out),
-                          static_cast<size_t>(std::min<int64_t>(left, size)));
+  const auto got =
+      ReadAt(file.source_, static_cast<uint64_t>(file.at_), reinterpret_cast<char*>(out),
+             static_cast<size_t>(std::min<int64_t>(left, size)));
   if (!got.ok()) return AVERROR(EIO);
   if (*got == 0) return AVERROR_EOF;
   file.at_ += static_cast<int64_t>(*got);
@@ -74,7 +75,7 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(
   if (!Ffmpeg().ok()) return Ffmpeg().error();
   const FfmpegLibrary& ffmpeg = *Ffmpeg();
   std::unique_ptr<AvFile> file(new AvFile);
-  file->fd_ = source.fd;
+  file->source_ = source;
   file->size_ = static_cast<int64_t>(source.size);
   file->deadline_ = deadline;
 

@@ -15,8 +15,9 @@ namespace msearch::media {
 
 class AvFile {
  public:
-  // `demuxer`: FFmpeg's name for the container; nothing else is tried. After `deadline` reading
-  // ends as if the file did. Errors: kCorrupt, kUnsupported, kTooLarge.
+  // What `source` refers to has to stay. `demuxer`: FFmpeg's name for the container; nothing else
+  // is tried. After `deadline` reading ends as if the file did. Errors: kCorrupt, kUnsupported,
+  // kTooLarge.
   static Result<std::unique_ptr<AvFile>> Open(
       const MediaSource& source, const char* demuxer,
       std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt);
@@ -54,7 +55,7 @@ class AvFile {
   static int ReadBytes(void* self, uint8_t* out, int size);
   static int64_t SeekBytes(void* self, int64_t offset, int whence);
 
-  int fd_ = -1;
+  MediaSource source_;
   int64_t size_ = 0;
   int64_t at_ = 0;
   std::optional<std::chrono::steady_clock::time_point> deadline_;

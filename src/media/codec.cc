@@ -24,12 +24,15 @@ constexpr bool kLimitMemory = true;
 #endif
 
 constexpr unsigned kFilesMax = 64;
+// How often one who waits for a piece of a clip is asked whether it still wants it.
+constexpr Milliseconds kAsk{100};
 
 ChildOptions OptionsFor(std::vector<std::string> arguments, const CodecLimits& limits) {
   ChildOptions options;
   options.arguments = std::move(arguments);
   options.name = "codec child";
   if (kLimitMemory) options.memory_bytes_max = limits.memory_bytes_max;
+  options.answer_bytes_max = limits.answer_bytes_max;
   options.files_max = kFilesMax;
   options.nice = limits.nice;
   return options;
@@ -136,6 +139,24 @@ struct Codec::Impl {
     return Explain(out.error(), *that.helper, that.decoder, that.name);
   }
 
+  // The pieces and the end of a clip.
+  Result<Clip> ReceiveClip(Helper& helper, const ClipWanted& wanted, const TakeClip& take) {
+    Clip clip;
+    uint64_t bytes = 0;
+    while (true) {
+      while (!helper.child.HasAnswer(kAsk) && !helper.child.out_of_time()) {
+        if (!take(clip, {})) return Error{Code::kCancelled, "clip: no longer wanted"};
+      }
+      const Frame frame = TRY(helper.child.Receive());
+      helper.child.RestartTime();
+      clip = TRY(ClipFromFrame(frame, wanted));
+      if (frame.parts.empty()) return clip;
+      bytes += frame.parts[0].size();
+      if (bytes > wanted.bytes_max) return Error{Code::kCrashed, "codec child: sent too much"};
+      if (!take(clip, frame.parts[0])) return Error{Code::kCancelled, "clip: no longer wanted"};
+    }
+  }
+
   CodecLimits limits;
   Helper plain;
   Helper with_tools;
@@ -170,9 +191,15 @@ Result<std::vector<float>> Codec::SamplesOf(const Fd& file, const std::string& n
       [&](const Frame& answer) { return SamplesFromFrame(answer, wanted); });
 }
 
-Result<Clip> Codec::ClipOf(const Fd& file, const std::string& name, const ClipWanted& wanted) {
+Result<Clip> Codec::ClipOf(const Fd& file, const std::string& name, const ClipWanted& wanted,
+                           const TakeClip& take) {
   impl_->Begin(file, name, wanted);
-  return impl_->End<Clip>([&](Frame answer) { return ClipFromFrame(std::move(answer), wanted); });
+  const Impl::Asked that = *std::exchange(impl_->asked, std::nullopt);
+  Result<Clip> clip = impl_->ReceiveClip(*that.helper, wanted, take);
+  if (clip.ok()) return clip;
+  // The rest of a clip that isn't wanted is nothing to wait for, nor is that of a child that lies.
+  if (clip.code() == Code::kCancelled || clip.code() == Code::kCrashed) that.helper->child.Kill();
+  return impl_->Explain(clip.error(), *that.helper, that.decoder, that.name);
 }
 
 uint64_t Codec::peak_memory_bytes() const {

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -137,17 +139,21 @@ inline constexpr double kSamplesSecondsMax = 600;
 struct ClipWanted {
   double start = 0;  // seconds
   double end = 10;   // at most kClipSecondsMax later
-  uint64_t bytes_max = 128 << 20;
+  uint64_t bytes_max = uint64_t{1} << 30;
   uint64_t picture_pixels_max = 250'000'000;
 };
-inline constexpr double kClipSecondsMax = 300;
+inline constexpr double kClipSecondsMax = 900;
+// A fragmented MP4, given piece by piece while it is made.
 struct Clip {
-  std::string bytes;  // a fragmented MP4
-  std::string mime;   // "video/mp4", "audio/mp4"
-  // Where it begins and ends in the film; a copied one begins at the key frame before.
+  std::string mime;  // "video/mp4", "audio/mp4"
+  // Where it begins and ends in the film; a copied one begins at the key frame before. The end is
+  // known when the last piece has been given.
   double start = 0;
   double end = 0;
 };
+inline constexpr size_t kClipPieceBytesMax = 256 << 10;
+// Takes the next piece. An empty one only asks whether the rest is wanted. False: it isn't.
+using TakeClip = std::function<bool(const Clip& so_far, std::string_view piece)>;
 
 struct CodecLimits {
   uint64_t memory_bytes_max = uint64_t{3} << 30;
@@ -155,6 +161,7 @@ struct CodecLimits {
   int files_per_child = 1000;  // a child is replaced after so many, against leaks
   // The same when it still holds more than this after a file.
   uint64_t idle_memory_bytes_max = uint64_t{256} << 20;
+  uint64_t answer_bytes_max = uint64_t{1} << 30;  // that this process takes from it at a time
   int nice = 0;
 };
 
@@ -188,9 +195,13 @@ class Codec {
   Result<std::vector<float>> SamplesOf(const Fd& file, const std::string& name,
                                        const SamplesWanted& wanted);
 
-  // kNotFound when there's nothing at that time, kTooLarge beyond bytes_max, kUnsupported for a
-  // medium that can't be cut; else errors as Prepare.
-  Result<Clip> ClipOf(const Fd& file, const std::string& name, const ClipWanted& wanted);
+  // Calls `take` for each piece, from this thread; at least several times a second it is asked
+  // whether it still wants the rest. The time limit is that of one piece. kNotFound when there's
+  // nothing at that time, kTooLarge beyond bytes_max, kUnsupported for a medium that can't be cut,
+  // kCancelled when `take` answered false; else errors as Prepare. After an error what was taken
+  // is the beginning of a clip.
+  Result<Clip> ClipOf(const Fd& file, const std::string& name, const ClipWanted& wanted,
+                      const TakeClip& take);
 
   // Peak memory of the last child that ended, with what it had started, bytes.
   uint64_t peak_memory_bytes() const;

@@ -26,20 +26,25 @@ namespace {
 // Beyond this, freed memory goes back to the system after a file.
 constexpr size_t kIdleBytesMax = 16 << 20;
 
-Result<Frame> AnswerFor(const MediaSource& source, const PrepareOptions& options) {
+Result<Frame> AnswerFor(const MediaSource& source, const PrepareOptions& options, Channel&) {
   return ToFrame(TRY(PrepareMedia(source, options)));
 }
-Result<Frame> AnswerFor(const MediaSource& source, const ViewWanted& wanted) {
+Result<Frame> AnswerFor(const MediaSource& source, const ViewWanted& wanted, Channel&) {
   return ToFrame(TRY(ViewMedia(source, wanted)));
 }
-Result<Frame> AnswerFor(const MediaSource& source, const ClipWanted& wanted) {
-  return ToFrame(TRY(CutMedia(source, wanted)));
-}
-Result<Frame> AnswerFor(const MediaSource& source, const SamplesWanted& wanted) {
+Result<Frame> AnswerFor(const MediaSource& source, const SamplesWanted& wanted, Channel&) {
   return ToFrame(TRY(SampleMedia(source, wanted)));
 }
 
-Result<Frame> AnswerTo(const Fd& file, const CodecRequest& request) {
+// All but the end of a clip is sent while it is made.
+Result<Frame> AnswerFor(const MediaSource& source, const ClipWanted& wanted, Channel& channel) {
+  const Clip clip = TRY(CutMedia(source, wanted, [&](const Clip& so_far, std::string_view piece) {
+    return channel.Send(ToFrame(so_far, std::string(piece))).ok();
+  }));
+  return ToFrame(clip, "");
+}
+
+Result<Frame> AnswerTo(const Fd& file, const CodecRequest& request, Channel& channel) {
   struct stat info {};
   if (!file.valid() || fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
     return Error{Code::kInvalid, "file: not a regular one"};
@@ -55,7 +60,8 @@ Result<Frame> AnswerTo(const Fd& file, const CodecRequest& request) {
   if (decoder != nullptr && decoder->by_tool != request.by_tool) {
     return Error{Code::kUnavailable, "file: changed while it was opened"};
   }
-  return std::visit([&](const auto& wanted) { return AnswerFor(source, wanted); }, request.wanted);
+  return std::visit([&](const auto& wanted) { return AnswerFor(source, wanted, channel); },
+                    request.wanted);
 }
 
 void Preload(bool by_tool) {
@@ -89,7 +95,7 @@ void Enclose(const Channel& channel, bool by_tool) {
 // One kind of cage for all of its life, as the first request says.
 class Server {
  public:
-  explicit Server(const Channel& channel) : channel_(channel) {}
+  explicit Server(Channel& channel) : channel_(channel) {}
 
   Result<Frame> Serve(const Frame& frame) {
     if (frame.head == FormatsRequest() && !by_tool_) {
@@ -110,9 +116,9 @@ class Server {
   }
 
  private:
-  static Result<Frame> Answer(const Fd& file, const CodecRequest& request) {
+  Result<Frame> Answer(const Fd& file, const CodecRequest& request) {
     try {
-      return AnswerTo(file, request);
+      return AnswerTo(file, request, channel_);
     } catch (const std::bad_alloc&) {
       return Error{Code::kTooLarge, "file: decoding it needs more memory than is allowed"};
     } catch (const std::exception& error) {
@@ -120,7 +126,7 @@ class Server {
     }
   }
 
-  const Channel& channel_;
+  Channel& channel_;
   std::optional<bool> by_tool_;
 };
 

@@ -103,6 +103,36 @@ TEST(Codec, BelievesNoViewOrSamplesThatDontFit) {
   EXPECT_EQ(SamplesFromFrame(ToFrame(std::vector<float>(9000)), wanted).code(), Code::kCrashed);
 }
 
+TEST(Codec, BelievesNoPieceOfAClipThatDoesntFit) {
+  const ClipWanted wanted{.start = 3, .end = 8};
+  const auto code = [&](const Clip& clip, const std::string& piece) {
+    const Result<Clip> got = ClipFromFrame(ToFrame(clip, piece), wanted);
+    return got.ok() ? Code::kInternal : got.code();
+  };
+  EXPECT_TRUE(ClipFromFrame(ToFrame({"video/mp4", 2, 8}, "piece"), wanted).ok());
+  EXPECT_TRUE(ClipFromFrame(ToFrame({"audio/mp4", 3, 3}, ""), wanted).ok());
+  EXPECT_EQ(code({"text/html", 2, 8}, "piece"), Code::kCrashed);
+  EXPECT_EQ(code({"video/mp4", 9, 9}, "piece"), Code::kCrashed);
+  EXPECT_EQ(code({"video/mp4", -1, 8}, "piece"), Code::kCrashed);
+  EXPECT_EQ(code({"video/mp4", 4, 3}, "piece"), Code::kCrashed);
+  EXPECT_EQ(code({"video/mp4", 2, 8}, std::string(kClipPieceBytesMax + 1, 'x')), Code::kCrashed);
+}
+
+TEST(Codec, TakesNoLargerAnswerThanAgreed) {
+  CodecLimits limits;
+  limits.answer_bytes_max = 4000;
+  Codec codec = MakeCodec(limits);
+  PrepareOptions options;
+  options.thumbnail_side_max = 0;
+  options.pixels = {64, 64, PixelsWanted::Fit::kStretch};
+  const Fd file = test::MemoryFile(SmallJpeg());
+  const Result<Prepared> large = codec.Prepare(file, "a.jpg", options);
+  ASSERT_FALSE(large.ok());
+  EXPECT_THAT(large.message(), HasSubstr("frame too large"));
+  options.pixels = {8, 8, PixelsWanted::Fit::kStretch};
+  EXPECT_TRUE(codec.Prepare(file, "a.jpg", options).ok());
+}
+
 TEST(Codec, KeepsKindTimesAndBoxesOfASegmentOnTheWay) {
   Segment segment;
   segment.kind = SegmentKind::kText;

@@ -9,6 +9,7 @@
 #include "media/pdf.h"
 #include "media/picture.h"
 #include "media/tiff.h"
+#include "media/webp.h"
 
 namespace msearch::media {
 namespace {
@@ -217,8 +218,8 @@ Result<std::vector<float>> FilmSamples(const MediaSource& source, const SamplesW
 }
 
 template <const char* demuxer>
-Result<Clip> FilmClip(const MediaSource& source, const ClipWanted& wanted) {
-  return CutFilm(source, demuxer, wanted);
+Result<Clip> FilmClip(const MediaSource& source, const ClipWanted& wanted, const TakeClip& take) {
+  return CutFilm(source, demuxer, wanted, take);
 }
 
 // What the container holds, its content says: a row's mime and type are for messages.
@@ -252,8 +253,7 @@ constexpr Decoder kDecoders[] = {
     {"image/jpeg", MediaType::kPicture, IsJpeg, Picture<DecodeJpeg>, PictureView<DecodeJpeg>},
     {"image/png", MediaType::kPicture, IsPng, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
     {"image/gif", MediaType::kPicture, IsGif, PrepareGif, ViewGif, nullptr, FilmClip<kGif>},
-    {"image/webp", MediaType::kPicture, IsWebp, Picture<DecodeWithVips>,
-     PictureView<DecodeWithVips>},
+    {"image/webp", MediaType::kPicture, IsWebp, PrepareWebp, ViewWebp, nullptr, CutWebp},
     {"image/x-dcraw", MediaType::kPicture, IsRaw, Picture<DecodeRaw>, PictureView<DecodeRaw>},
     {"image/tiff", MediaType::kPicture, IsTiff, PrepareTiff, ViewTiff},
     {"image/jxl", MediaType::kPicture, IsJxl, Picture<DecodeJxl>, PictureView<DecodeJxl>},
@@ -376,10 +376,10 @@ Result<View> ViewMedia(const MediaSource& source, const ViewWanted& wanted) {
   return decoder.view(source, wanted);
 }
 
-Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted) {
+Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted, const TakeClip& take) {
   const Decoder* decoder = TRY(DecoderFor(source));
   if (decoder->clip == nullptr) return Unsupported(*decoder, "can't be cut");
-  return decoder->clip(source, wanted);
+  return decoder->clip(source, wanted, take);
 }
 
 Result<std::vector<float>> SampleMedia(const MediaSource& source, const SamplesWanted& wanted) {

@@ -12,7 +12,7 @@ namespace msearch::media {
 
 using PrepareFunction = Result<Prepared> (*)(const MediaSource&, const PrepareOptions&);
 using ViewFunction = Result<View> (*)(const MediaSource&, const ViewWanted&);
-using ClipFunction = Result<Clip> (*)(const MediaSource&, const ClipWanted&);
+using ClipFunction = Result<Clip> (*)(const MediaSource&, const ClipWanted&, const TakeClip&);
 using SamplesFunction = Result<std::vector<float>> (*)(const MediaSource&, const SamplesWanted&);
 
 struct Decoder {
@@ -33,7 +33,7 @@ const Decoder* FindDecoder(std::string_view head, std::string_view name);
 // FindDecoder and what it names. Errors as the functions of Codec, without the file's name.
 Result<Prepared> PrepareMedia(const MediaSource& source, const PrepareOptions& options);
 Result<View> ViewMedia(const MediaSource& source, const ViewWanted& wanted);
-Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted);
+Result<Clip> CutMedia(const MediaSource& source, const ClipWanted& wanted, const TakeClip& take);
 Result<std::vector<float>> SampleMedia(const MediaSource& source, const SamplesWanted& wanted);
 
 }  // namespace msearch::media

@@ -53,6 +53,7 @@ struct FfmpegLibrary {
   X(av_rescale_q)                    \
   X(av_seek_frame)                   \
   X(av_stream_get_side_data)         \
+  X(av_stream_new_side_data)         \
   X(av_strerror)                     \
   X(av_write_trailer)                \
   X(avcodec_alloc_context3)          \

@@ -18,7 +18,10 @@ Result<Prepared> PrepareFilm(const MediaSource& source, const char* demuxer,
 // Whether it has more than one frame.
 bool HasMotion(const MediaSource& source, const char* demuxer);
 Result<View> ViewFilm(const MediaSource& source, const char* demuxer, const ViewWanted& wanted);
-Result<Clip> CutFilm(const MediaSource& source, const char* demuxer, const ClipWanted& wanted);
+// Hands on pieces of at most kClipPieceBytesMax while the rest is made; what it holds doesn't grow
+// with the length of the clip.
+Result<Clip> CutFilm(const MediaSource& source, const char* demuxer, const ClipWanted& wanted,
+                     const TakeClip& take);
 Result<std::vector<float>> SampleFilm(const MediaSource& source, const char* demuxer,
                                       const SamplesWanted& wanted);
 

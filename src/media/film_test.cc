@@ -89,9 +89,10 @@ INSTANTIATE_TEST_SUITE_P(
         Encoding{"OneKeyFrame", "-c:v libx264 -preset ultrafast -sc_threshold 0 -g 9999", "mp4"},
         Encoding{"Mpeg4", "-c:v mpeg4 -q:v 4 -g 50", "avi"},
         Encoding{"KeyFramesOnly", "-c:v mjpeg -q:v 5", "mov"},
-        Encoding{"Vp8", "-c:v libvpx -deadline realtime -cpu-used 16 -g 128", "webm"},
+        Encoding{"Vp8", "-c:v libvpx -deadline good -cpu-used 5 -g 128", "webm"},
         Encoding{"Transport", "-c:v mpeg2video -q:v 5", "ts"},
         Encoding{"TenBits", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p10le", "mkv"},
+        Encoding{"Gif", "-r 10 -s 160x90", "gif"},
         Encoding{"OddRate", "-c:v libx264 -preset ultrafast -vsync vfr -enc_time_base 1:90000",
                  "mkv"}),
     [](const auto& made) { return std::string(made.param.name); });
@@ -112,6 +113,19 @@ TEST(Shots, SteadyMotionMakesNoCut) {
   const auto prepared = Prepare(film);
   ASSERT_TRUE(prepared.ok()) << prepared.message();
   EXPECT_THAT(Cuts(*prepared), testing::IsEmpty());
+}
+
+TEST(Shots, AreFoundWhereTheSizesOfPacketsTellNothing) {
+  // From what moves all over to what is simpler: the new picture costs less than any before it.
+  const std::string film = MadeByFfmpeg(
+      "-filter_complex 'mandelbrot=s=320x180:r=25,trim=start=2:duration=6,setpts=PTS-STARTPTS,"
+      "format=yuv420p,setsar=1[a];testsrc2=s=320x180:r=25,trim=duration=6,format=yuv420p,setsar=1"
+      "[b];[a][b]concat=n=2:v=1[v]' -map '[v]' -c:v libx264 -preset ultrafast -sc_threshold 0 "
+      "-g 250",
+      "mkv");
+  const auto prepared = Prepare(film);
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_THAT(Cuts(*prepared), testing::ElementsAre(testing::DoubleNear(6, 0.3)));
 }
 
 TEST(Shots, FilmsOfAFewSecondsAreOne) {
@@ -160,15 +174,19 @@ TEST(Films, ShotsShowTheirOwnFrames) {
   EXPECT_TRUE(std::is_sorted(strip["times"].begin(), strip["times"].end()));
 }
 
-TEST(Films, RotatedOnesStandUpright) {
+// Red beside blue, and a note that it is to be turned.
+std::string TurnedFilm(const std::string& encoder) {
   const std::string upright = MadeByFfmpeg(
       "-filter_complex 'color=c=red:s=160x120:r=25:d=2[a];color=c=blue:s=160x120:r=25:d=2[b];"
-      "[a][b]hstack' -c:v libx264 -preset ultrafast",
+      "[a][b]hstack' " +
+          encoder,
       "mp4");
   const TemporaryDirectory directory;
-  ASSERT_TRUE(WriteFileAtomically(directory.path() + "/in.mp4", upright).ok());
-  const std::string film =
-      MadeByFfmpeg("-i " + directory.path() + "/in.mp4 -c copy -metadata:s:v rotate=90", "mp4");
+  EXPECT_TRUE(WriteFileAtomically(directory.path() + "/in.mp4", upright).ok());
+  return MadeByFfmpeg("-i " + directory.path() + "/in.mp4 -c copy -metadata:s:v rotate=90", "mp4");
+}
+
+void ExpectUpright(const std::string& film) {
   const Opened opened(film);
   const auto prepared = PrepareMedia(opened.source, Options());
   ASSERT_TRUE(prepared.ok()) << prepared.message();
@@ -180,6 +198,10 @@ TEST(Films, RotatedOnesStandUpright) {
   const Raster raster = FromRgb(view->rgb, view->width, view->height);
   EXPECT_LE(test::Distance(test::PixelAt(raster, 60, 40), {0, 0, 254}), 12);
   EXPECT_LE(test::Distance(test::PixelAt(raster, 60, 280), {254, 0, 0}), 12);
+}
+
+TEST(Films, RotatedOnesStandUpright) {
+  ExpectUpright(TurnedFilm("-c:v libx264 -preset ultrafast"));
 }
 
 TEST(Films, ViewShowsTheFrameOfItsTime) {
@@ -300,7 +322,7 @@ TEST(Films, DecodeInsideTheSandbox) {
   for (const auto& [extension, arguments] :
        {std::pair<const char*, const char*>{"mp4", "-c:v libx264 -preset ultrafast -c:a aac"},
         {"mkv", "-c:v libx265 -preset ultrafast -x265-params log-level=none -c:a ac3"},
-        {"webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus"},
+        {"webm", "-c:v libvpx-vp9 -deadline good -cpu-used 5 -c:a libopus"},
         {"mp4", "-c:v libaom-av1 -cpu-used 8 -usage realtime -c:a libmp3lame"}}) {
     const Fd file = test::MemoryFile(MadeByFfmpeg(inputs + arguments, extension));
     const auto prepared = codec.Prepare(file, "film", Options());
@@ -330,6 +352,20 @@ TEST(Films, PicturesThatMoveAreShortFilms) {
   EXPECT_EQ(still->type, MediaType::kPicture);
 }
 
+struct Cut {
+  Clip clip;
+  std::string bytes;
+};
+Result<Cut> CutBy(Codec& codec, const Fd& file, const ClipWanted& wanted) {
+  Cut cut;
+  cut.clip = TRY(codec.ClipOf(file, "film", wanted, [&](const Clip&, std::string_view piece) {
+    EXPECT_LE(piece.size(), kClipPieceBytesMax);
+    cut.bytes += piece;
+    return true;
+  }));
+  return cut;
+}
+
 TEST(Clips, CopyOrEncodeInsideTheSandbox) {
   Codec codec({"role", "codec"}, {});
   const std::string inputs =
@@ -338,27 +374,40 @@ TEST(Clips, CopyOrEncodeInsideTheSandbox) {
        {std::pair<const char*, const char*>{"mp4", "-c:v libx264 -preset ultrafast -g 25 -c:a aac"},
         {"ts", "-c:v libx264 -preset ultrafast -g 25 -c:a aac"},
         {"mkv", "-c:v libx264 -preset ultrafast -g 25 -c:a flac"},
-        {"webm", "-c:v libvpx -deadline realtime -c:a libvorbis"},
+        {"webm", "-c:v libvpx -deadline good -cpu-used 5 -c:a libvorbis"},
+        {"mkv", "-c:v libx265 -preset ultrafast -x265-params log-level=none -c:a aac"},
         {"avi", "-c:v mpeg4 -c:a mp3"}}) {
     const Fd file = test::MemoryFile(MadeByFfmpeg(inputs + arguments, extension));
-    const auto clip = codec.ClipOf(file, "film", {.start = 4.5, .end = 8});
-    ASSERT_TRUE(clip.ok()) << extension << ": " << clip.message();
+    const auto cut = CutBy(codec, file, {.start = 4.5, .end = 8});
+    ASSERT_TRUE(cut.ok()) << extension << ": " << cut.message();
+    const Clip* clip = &cut->clip;
     EXPECT_EQ(clip->mime, "video/mp4");
     EXPECT_LE(clip->start, 4.5 + 0.01) << extension;
     EXPECT_GE(clip->start, 3) << extension;
     EXPECT_NEAR(clip->end, 8, 0.2) << extension;
     // It is a film again, of that length, with its sound.
-    const auto prepared = codec.Prepare(test::MemoryFile(clip->bytes), "clip", Options());
+    const auto prepared = codec.Prepare(test::MemoryFile(cut->bytes), "clip", Options());
     ASSERT_TRUE(prepared.ok()) << extension << ": " << prepared.message();
     EXPECT_NEAR(prepared->duration, 8 - clip->start, 0.3) << extension;
     EXPECT_EQ(prepared->attributes["codec"], "h264") << extension;
     EXPECT_TRUE(prepared->attributes.contains("sound")) << extension;
-    EXPECT_EQ(codec.ClipOf(file, "film", {.start = 100, .end = 105}).code(), Code::kNotFound);
-    EXPECT_EQ(codec.ClipOf(file, "film", {.start = 0, .end = 8, .bytes_max = 2000}).code(),
+    EXPECT_EQ(CutBy(codec, file, {.start = 100, .end = 105}).code(), Code::kNotFound);
+    EXPECT_EQ(CutBy(codec, file, {.start = 0, .end = 8, .bytes_max = 2000}).code(),
               Code::kTooLarge);
   }
   const Fd picture = test::MemoryFile(test::Encoded(test::Quarters(64, 48), "jpg"));
-  EXPECT_EQ(codec.ClipOf(picture, "picture", {}).code(), Code::kUnsupported);
+  EXPECT_EQ(CutBy(codec, picture, {}).code(), Code::kUnsupported);
+}
+
+TEST(Clips, StandUprightAsTheirFilmsDo) {
+  Codec codec({"role", "codec"}, {});
+  for (const char* encoder : {"-c:v libx264 -preset ultrafast", "-c:v mpeg4 -q:v 2"}) {
+    SCOPED_TRACE(encoder);
+    const Fd film = test::MemoryFile(TurnedFilm(encoder));
+    const auto cut = CutBy(codec, film, {.start = 0, .end = 2});
+    ASSERT_TRUE(cut.ok()) << cut.message();
+    ExpectUpright(cut->bytes);
+  }
 }
 
 TEST(Films, ListsOfOtherFilesOpenNone) {

@@ -10,6 +10,7 @@
 #include "media/raw_library.h"
 #include "media/resize.h"
 #include "media/vips_library.h"
+#include "media/webp_library.h"
 
 namespace msearch::media {
 namespace {
@@ -97,6 +98,7 @@ void PreloadPictureLibraries() {
   (void)Heif();
   (void)Jxl();
   (void)Raw();
+  (void)Webp();
 }
 
 PictureRequest RequestFor(const PrepareOptions& options) {

@@ -176,65 +176,106 @@ class Finder {
     return cuts;
   }
 
-  void Explain(size_t i, std::vector<Cut>* cuts) {
-    const Key& from = keys_[i];
-    const Key& to = keys_[i + 1];
-    const double length = to.time - from.time;
-    const double difference = differences_[i];
+  // What lies between a key frame and the next, and what it says.
+  struct Stretch {
+    size_t index = 0;
+    const Key* from = nullptr;
+    const Key* to = nullptr;
+    double length = 0;
+    double difference = 0;
+    bool differ = false;   // the two key frames do
+    bool clearly = false;  // and hardly by motion
+    bool surely = false;
+    bool early = false;  // the second came before its time: the encoder saw something new
+    PacketSizes::Spikes spikes;
+  };
+
+  Stretch StretchAt(size_t i) const {
+    Stretch stretch;
+    stretch.index = i;
+    stretch.from = &keys_[i];
+    stretch.to = &keys_[i + 1];
+    stretch.length = stretch.to->time - stretch.from->time;
+    stretch.difference = differences_[i];
     const double usual = Usual(i);
-    const bool differ = difference > std::max(kKeysDiffer, 2 * usual);
-    const bool clearly = difference > std::max(kKeysDifferClearly, 3 * usual);
-    const PacketSizes::Spikes spikes = packets_.SpikesBetween(from.time, to.time, kSpikesMax);
+    stretch.differ = stretch.difference > std::max(kKeysDiffer, 2 * usual);
+    stretch.clearly = stretch.difference > std::max(kKeysDifferClearly, 3 * usual);
+    stretch.surely = stretch.difference > kKeysDifferSurely;
+    stretch.early = stretch.length < longest_ * 0.97 && !IsUsual(stretch.length, i);
+    stretch.spikes = packets_.SpikesBetween(stretch.from->time, stretch.to->time, kSpikesMax);
+    return stretch;
+  }
+
+  void Explain(size_t i, std::vector<Cut>* cuts) {
+    const Stretch stretch = StretchAt(i);
     // Away and back to the same picture are two changes.
-    if (!differ && (spikes.times.size() < 2 || !spikes.large)) return;
-    if (differ && length <= kCloseStretch) {
-      if (difference > kJump) cuts->push_back({to.time, difference});
+    const bool away = stretch.spikes.times.size() >= 2 && stretch.spikes.large;
+    if (!stretch.differ && !away) return;
+    if (stretch.differ && stretch.length <= kCloseStretch) {
+      if (stretch.difference > kJump) cuts->push_back({stretch.to->time, stretch.difference});
       return;
     }
-    const bool early = length < longest_ * 0.97 && !IsUsual(length, i);
-    if (clearly) {
-      const auto keys = packets_.KeysBetween(from.time, to.time, kSpikesMax);
-      if (!keys.empty() && TakeKeys(from, to, keys, cuts)) return;
-    }
-    const bool key_at_cut = early || packets_.SpentLittleBetween(from.time, to.time);
-    if (clearly && key_at_cut && (!spikes.large || !alone_)) {
-      cuts->push_back({to.time, difference});
-      return;
-    }
-    const bool surely = difference > kKeysDifferSurely;
-    if (clearly && (surely || length <= kShortStretch)) {
-      if (const auto time = packets_.NewPictureBetween(from.time, to.time)) {
-        cuts->push_back({*time, difference});
-        return;
+    if (stretch.clearly && TellByKeys(stretch, cuts)) return;
+    if (TellByPackets(stretch, cuts)) return;
+    const bool certain = stretch.clearly && stretch.early;
+    if (alone_ && TakeSpots(*stretch.from, stretch.to, stretch.spikes.times, certain, cuts)) return;
+    if (stretch.clearly) Suspect(stretch, cuts);
+  }
+
+  // Cuts that key frames stand at: those between, or the one at the end.
+  bool TellByKeys(const Stretch& stretch, std::vector<Cut>* cuts) {
+    const double from = stretch.from->time;
+    const double to = stretch.to->time;
+    const auto keys = packets_.KeysBetween(from, to, kSpikesMax);
+    if (!keys.empty() && TakeKeys(*stretch.from, *stretch.to, keys, cuts)) return true;
+    const bool key_at_cut = stretch.early || packets_.SpentLittleBetween(from, to);
+    if (!key_at_cut || (stretch.spikes.large && alone_)) return false;
+    cuts->push_back({to, stretch.difference});
+    return true;
+  }
+
+  // What the sizes of packets say without a look at any: a cut, a dissolve, or that nothing in them
+  // tells and all has to be looked at.
+  bool TellByPackets(const Stretch& stretch, std::vector<Cut>* cuts) {
+    const double from = stretch.from->time;
+    const double to = stretch.to->time;
+    if (stretch.clearly && (stretch.surely || stretch.length <= kShortStretch)) {
+      if (const auto time = packets_.NewPictureBetween(from, to)) {
+        cuts->push_back({*time, stretch.difference});
+        return true;
       }
     }
-    if (surely && !early && length > kShortStretch) {
-      if (spikes.times.empty() && !packets_.ShowsNewPictures(from.time, to.time)) {
-        doubts_.push_back({&from, &to, to.time, difference, std::nullopt, true});
-        return;
-      }
-      const auto hump = packets_.HumpBetween(from.time, to.time);
-      if (alone_ && hump && hump->ratio > kClearHump && hump->top < kDissolveTop) {
-        cuts->push_back({hump->middle, difference});
-        return;
-      }
+    if (!stretch.surely || stretch.early || stretch.length <= kShortStretch) return false;
+    if (stretch.spikes.times.empty() && !packets_.ShowsNewPictures(from, to)) {
+      doubts_.push_back(
+          {stretch.from, stretch.to, to, stretch.difference, std::nullopt, /*must=*/true});
+      return true;
     }
-    if (alone_ && TakeSpots(from, &to, spikes.times, clearly && early, cuts)) return;
-    if (!clearly) return;
-    if (early) {
-      cuts->push_back({to.time, difference});
-    } else if (length <= kShortStretch) {
-      if (difference < 2.5 * Around(i, 3, 0.5)) return;
-      doubts_.push_back({&from, &to, to.time, difference, Cut{to.time, difference}});
-    } else if (!alone_ && surely) {
+    const auto hump = packets_.HumpBetween(from, to);
+    if (!alone_ || !hump || hump->ratio <= kClearHump || hump->top >= kDissolveTop) return false;
+    cuts->push_back({hump->middle, stretch.difference});
+    return true;
+  }
+
+  // Something changed, and nothing has told where.
+  void Suspect(const Stretch& stretch, std::vector<Cut>* cuts) {
+    const double from = stretch.from->time;
+    const double to = stretch.to->time;
+    const double difference = stretch.difference;
+    if (stretch.early) {
+      cuts->push_back({to, difference});
+    } else if (stretch.length <= kShortStretch) {
+      if (difference < 2.5 * Around(stretch.index, 3, 0.5)) return;
+      doubts_.push_back({stretch.from, stretch.to, to, difference, Cut{to, difference}});
+    } else if (!alone_ && stretch.surely) {
       std::optional<Cut> guess;
-      if (const auto large = packets_.LargeBetween(from.time, to.time)) {
-        guess = Cut{*large, difference};
-      }
-      doubts_.push_back({&from, &to, to.time, difference, guess});
-    } else if (const auto hump = packets_.HumpBetween(from.time, to.time)) {
-      doubts_.push_back({&from, &to, std::min(to.time, hump->middle + kBehindHump), difference,
-                         Cut{hump->middle, difference}});
+      if (const auto large = packets_.LargeBetween(from, to)) guess = Cut{*large, difference};
+      doubts_.push_back({stretch.from, stretch.to, to, difference, guess});
+    } else if (const auto hump = packets_.HumpBetween(from, to)) {
+      doubts_.push_back({stretch.from, stretch.to, std::min(to, hump->middle + kBehindHump),
+                         difference, Cut{hump->middle, difference}});
+    } else if (stretch.surely) {
+      doubts_.push_back({stretch.from, stretch.to, to, difference, std::nullopt});
     }
   }
 
@@ -244,6 +285,9 @@ class Finder {
     const PacketSizes::Spikes spikes = packets_.SpikesBetween(last.time, end, kSpikesMax);
     if (alone_) {
       TakeSpots(last, nullptr, spikes.times, false, cuts);
+    } else if (stream_.codecpar->codec_id == AV_CODEC_ID_GIF) {
+      // Its frames are small and have no other key than the first, whatever they show.
+      doubts_.push_back({&last, nullptr, end, kKeysDifferClearly, std::nullopt, /*must=*/true});
     } else if (spikes.large) {
       doubts_.push_back({&last, nullptr, end, kKeysDifferClearly, std::nullopt});
     }

@@ -272,23 +272,24 @@ Frame ToFrame(const std::vector<float>& samples) {
   return frame;
 }
 
-Frame ToFrame(Clip clip) {
+Frame ToFrame(const Clip& clip, std::string piece) {
   Frame frame;
   frame.head = {{"mime", clip.mime}, {"start", clip.start}, {"end", clip.end}};
-  frame.parts.push_back(std::move(clip.bytes));
+  if (!piece.empty()) frame.parts.push_back(std::move(piece));
   return frame;
 }
 
-Result<Clip> ClipFromFrame(Frame frame, const ClipWanted& wanted) {
+Result<Clip> ClipFromFrame(const Frame& frame, const ClipWanted& wanted) {
   Clip clip;
   clip.mime = GetString(frame.head, "mime").value_or("");
-  clip.start = GetDouble(frame.head, "start").value_or(0);
-  clip.end = GetDouble(frame.head, "end").value_or(0);
+  clip.start = GetDouble(frame.head, "start").value_or(-1);
+  clip.end = GetDouble(frame.head, "end").value_or(-1);
   const bool known = clip.mime == "video/mp4" || clip.mime == "audio/mp4";
-  if (!known || frame.parts.size() != 1 || frame.parts[0].size() > wanted.bytes_max) {
-    return Misfit("clip");
-  }
-  clip.bytes = std::move(frame.parts[0]);
+  const bool placed = clip.start >= 0 && clip.start <= wanted.end && clip.end >= clip.start &&
+                      std::isfinite(clip.end);
+  const bool fits = frame.parts.empty() || (frame.parts.size() == 1 && !frame.parts[0].empty() &&
+                                            frame.parts[0].size() <= kClipPieceBytesMax);
+  if (!known || !placed || !fits) return Misfit("clip");
   return clip;
 }
 

@@ -5,7 +5,8 @@
 //             sound print and then the pixels
 //   view      head {width, height}, one part of RGB
 //   samples   one part of float32
-//   clip      head {mime, start, end}, one part, the file
+//   clip      any number of frames {mime, start, end}, one part each, the file's next piece; then
+//             one without a part, or an error
 //   formats   no file; head {formats: [names]}, see format.h. A child's only request: it opens
 //             libraries before there is a file, and isn't caged
 #pragma once
@@ -33,12 +34,12 @@ Result<CodecRequest> RequestFromJson(const Json& json);
 Frame ToFrame(Prepared prepared);
 Frame ToFrame(View view);
 Frame ToFrame(const std::vector<float>& samples);
-Frame ToFrame(Clip clip);
+Frame ToFrame(const Clip& clip, std::string piece);  // the last: without a piece
 // The child may have been taken over by the file that it read, so nothing in its answer is
 // believed: kCrashed for one that doesn't fit the request.
 Result<Prepared> PreparedFromFrame(Frame frame, const PrepareOptions& options);
 Result<View> ViewFromFrame(Frame frame, const ViewWanted& wanted);
-Result<Clip> ClipFromFrame(Frame frame, const ClipWanted& wanted);
+Result<Clip> ClipFromFrame(const Frame& frame, const ClipWanted& wanted);
 Result<std::vector<float>> SamplesFromFrame(const Frame& frame, const SamplesWanted& wanted);
 
 }  // namespace msearch::media

@@ -268,7 +268,9 @@ void Exchange::Run() {
 
 void Exchange::Answer(Response response) {
   std::function<void(std::shared_ptr<Stream>)> feed = std::move(response.stream);
-  std::shared_ptr<ResponseStream> stream = feed ? std::make_shared<ResponseStream>() : nullptr;
+  std::shared_ptr<ResponseStream> stream;
+  if (feed) stream = std::make_shared<ResponseStream>();
+  if (response.growing) stream = std::make_shared<ResponseStream>(std::move(response.growing));
   {
     std::lock_guard lock(mutex_);
     if (answered_) return;

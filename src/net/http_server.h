@@ -60,6 +60,17 @@ class Stream {
   virtual bool closed() const = 0;
 };
 
+// A file that is still being written, sent as it grows. Thread-safe.
+class GrowingFile {
+ public:
+  virtual ~GrowingFile() = default;
+  // Up to `size` bytes from `offset` on; 0 at the end. Nullopt when there are none yet: then `more`
+  // is called once, later and from another thread, when that may have changed. After an error the
+  // connection is cut, so that the peer doesn't take the beginning for the whole.
+  virtual Result<std::optional<size_t>> Read(uint64_t offset, char* out, size_t size,
+                                             std::function<void()> more) = 0;
+};
+
 struct Response {
   int status = 200;
   std::string content_type = "application/json";
@@ -69,6 +80,9 @@ struct Response {
   // answered from it (the conditional ones need `etag`). Its offset is neither used nor moved.
   std::shared_ptr<Fd> file;
   std::string etag;  // with quotes
+  // Instead of body: sent as it grows and as the peer takes it, without ranges. Let go when the
+  // peer has it or is gone.
+  std::shared_ptr<GrowingFile> growing;
   // Instead of body: called once with the stream, on the thread that answers; what is written
   // before the headers are out waits.
   std::function<void(std::shared_ptr<Stream>)> stream;

@@ -659,6 +659,124 @@ TEST_F(StreamTest, StopEndsStreams) {
   EXPECT_FALSE(stream->Write("x"));
 }
 
+// A file that grows when the test says so.
+class TestFile : public GrowingFile {
+ public:
+  explicit TestFile(std::shared_ptr<std::atomic<bool>> gone) : gone_(std::move(gone)) {}
+  ~TestFile() override { *gone_ = true; }
+  Result<std::optional<size_t>> Read(uint64_t offset, char* out, size_t size,
+                                     std::function<void()> more) override {
+    std::lock_guard lock(mutex_);
+    if (offset < bytes_.size()) {
+      return std::optional<size_t>(bytes_.copy(out, size, offset));
+    }
+    if (broken_) return Error{Code::kTooLarge, "test: broken"};
+    if (ended_) return std::optional<size_t>(0);
+    more_ = std::move(more);
+    return std::optional<size_t>();
+  }
+  void Grow(std::string_view bytes) {
+    Tell([&] { bytes_ += bytes; });
+  }
+  void End() {
+    Tell([&] { ended_ = true; });
+  }
+  void Break() {
+    Tell([&] { broken_ = true; });
+  }
+
+ private:
+  template <typename Change>
+  void Tell(Change&& change) {
+    std::function<void()> more;
+    {
+      std::lock_guard lock(mutex_);
+      change();
+      more = std::exchange(more_, nullptr);
+    }
+    if (more) more();
+  }
+
+  const std::shared_ptr<std::atomic<bool>> gone_;
+  std::mutex mutex_;
+  std::string bytes_;
+  bool ended_ = false;
+  bool broken_ = false;
+  std::function<void()> more_;
+};
+
+class GrowingFileTest : public testing::Test {
+ protected:
+  GrowingFileTest() {
+    server_ = Serve({Handled("GET", "/f", [this](const Request&) {
+      gone_ = std::make_shared<std::atomic<bool>>(false);
+      auto file = std::make_shared<TestFile>(gone_);
+      file_.Put(file);
+      Response response;
+      response.growing = std::move(file);
+      return response;
+    })});
+  }
+  // As a file that nobody else holds.
+  std::weak_ptr<TestFile> Asked(Connection& connection) {
+    connection.Ask("GET", "/f");
+    return file_.Take();
+  }
+
+  std::shared_ptr<std::atomic<bool>> gone_;
+  Box<std::weak_ptr<TestFile>> file_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(GrowingFileTest, BytesArriveAsTheyAreMade) {
+  Connection connection(server_->port());
+  const auto file = Asked(connection);
+  file.lock()->Grow("first");
+  EXPECT_EQ(connection.ReceiveHead().status, 200);
+  EXPECT_EQ(connection.ReceiveChunk(), "first");
+  const std::string large(3 << 20, 'x');  // more than any buffer on the way
+  file.lock()->Grow(large);
+  std::string got;
+  while (got.size() < large.size()) got += connection.ReceiveChunk();
+  EXPECT_EQ(got, large);
+  file.lock()->End();
+  EXPECT_EQ(connection.ReceiveChunk(), "");
+  connection.Ask("GET", "/f");  // the connection goes on
+  file_.Take().lock()->End();
+  EXPECT_EQ(connection.Receive().status, 200);
+}
+
+TEST_F(GrowingFileTest, AFaultCutsTheAnswer) {
+  Connection connection(server_->port());
+  const auto file = Asked(connection);
+  file.lock()->Grow("first");
+  EXPECT_EQ(connection.ReceiveHead().status, 200);
+  EXPECT_EQ(connection.ReceiveChunk(), "first");
+  file.lock()->Break();
+  EXPECT_EQ(connection.ReceiveToEnd(), "");  // a whole answer ends with a chunk of nothing
+}
+
+TEST_F(GrowingFileTest, IsLetGoWhenThePeerHasLeft) {
+  std::weak_ptr<TestFile> file;
+  {
+    Connection connection(server_->port());
+    file = Asked(connection);
+    file.lock()->Grow("first");
+    EXPECT_EQ(connection.ReceiveHead().status, 200);
+  }
+  while (const auto held = file.lock()) held->Grow(std::string(1000, 'x'));
+  EXPECT_TRUE(*gone_);
+}
+
+TEST_F(GrowingFileTest, IsLetGoWhenTheServerStops) {
+  Connection connection(server_->port());
+  const auto file = Asked(connection);
+  file.lock()->Grow("first");
+  EXPECT_EQ(connection.ReceiveHead().status, 200);
+  server_.reset();
+  EXPECT_TRUE(*gone_);
+}
+
 TEST(HttpServer, HostileBytesHarmOnlyTheirConnection) {
   HttpServerOptions options;
   options.idle_timeout_s = 1;  // ends those whose request stays incomplete

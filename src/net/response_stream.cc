@@ -35,17 +35,19 @@ MHD_Response* ResponseStream::MakeResponse(std::shared_ptr<ResponseStream> strea
   return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, kBlockBytes, &Read, owner, &Free);
 }
 
-ssize_t ResponseStream::Read(void* stream, uint64_t, char* out, size_t bytes_max) {
-  return (*static_cast<std::shared_ptr<ResponseStream>*>(stream))->ReadSome(out, bytes_max);
+ssize_t ResponseStream::Read(void* stream, uint64_t position, char* out, size_t bytes_max) {
+  return (*static_cast<std::shared_ptr<ResponseStream>*>(stream))
+      ->ReadSome(position, out, bytes_max);
 }
 
 void ResponseStream::Free(void* stream) {
   delete static_cast<std::shared_ptr<ResponseStream>*>(stream);
 }
 
-ssize_t ResponseStream::ReadSome(char* out, size_t bytes_max) {
+ssize_t ResponseStream::ReadSome(uint64_t position, char* out, size_t bytes_max) {
   std::lock_guard lock(mutex_);
   if (cut_) return MHD_CONTENT_READER_END_WITH_ERROR;
+  if (file_) return ReadFile(position, out, bytes_max);
   if (sent_ < waiting_.size()) {
     size_t size = std::min(bytes_max, waiting_.size() - sent_);
     std::memcpy(out, waiting_.data() + sent_, size);
@@ -57,9 +59,30 @@ ssize_t ResponseStream::ReadSome(char* out, size_t bytes_max) {
     return static_cast<ssize_t>(size);
   }
   if (ended_) return MHD_CONTENT_READER_END_OF_STREAM;
+  Suspend();
+  return 0;
+}
+
+ssize_t ResponseStream::ReadFile(uint64_t position, char* out, size_t bytes_max) {
+  // Called from another thread, where it waits for the mutex until the connection is suspended.
+  auto more = [self = weak_from_this()] {
+    const auto stream = self.lock();
+    if (!stream) return;
+    std::lock_guard lock(stream->mutex_);
+    stream->Wake();
+  };
+  const auto read = file_->Read(position, out, bytes_max, std::move(more));
+  if (!read.ok()) return MHD_CONTENT_READER_END_WITH_ERROR;
+  if (!*read) {
+    Suspend();
+    return 0;
+  }
+  return **read == 0 ? MHD_CONTENT_READER_END_OF_STREAM : static_cast<ssize_t>(**read);
+}
+
+void ResponseStream::Suspend() {
   suspended_ = true;
   MHD_suspend_connection(connection_);
-  return 0;
 }
 
 void ResponseStream::Wake() {
@@ -91,6 +114,7 @@ bool ResponseStream::closed() const {
 
 void ResponseStream::End() {
   std::lock_guard lock(mutex_);
+  if (file_) return CutLocked();
   ended_ = true;
   Wake();
 }
@@ -119,7 +143,10 @@ void ResponseStream::Attach(MHD_Connection* connection) {
 }
 
 void ResponseStream::Detach() {
+  std::shared_ptr<GrowingFile> file;  // let go without the mutex
   std::lock_guard lock(mutex_);
+  file = std::move(file_);
+  cut_ = cut_ || file != nullptr;
   detached_ = true;
   connection_ = nullptr;
   suspended_ = false;

@@ -11,6 +11,10 @@ namespace {
 
 using Type = RedisReply::Type;
 
+// Of one list, so that a few bytes can't claim more memory than there is. Nothing that is asked has
+// nearly so many.
+constexpr size_t kItemsMax = 1 << 20;
+
 // Where the parser wants the next value: in its parent's list, or a root of its own.
 RedisReply* Place(const redisReadTask* task) {
   if (task->parent == nullptr) return new RedisReply();
@@ -26,7 +30,9 @@ void* MakeText(const redisReadTask* task, char* bytes, size_t size) {
 }
 
 // The type of the number of elements differs between versions of hiredis.
+// Null: refused, as if there were no memory.
 void* MakeListOf(const redisReadTask* task, size_t size) {
+  if (size > kItemsMax) return nullptr;
   RedisReply* reply = Place(task);
   reply->type = Type::kList;
   reply->items.resize(size);

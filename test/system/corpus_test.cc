@@ -92,6 +92,7 @@ std::vector<CorpusFile> FilmsAndSounds() {
   };
   add("zeppelin", scenes, "mp4");
   add("gondola", scenes, "mkv");
+  add("marionette", Scenes({1, 1}, 160, 90, 5) + " -c:v libwebp_anim -loop 0", "webp");
   add("bassoon", tone, "flac");
   add("clarinet", tone, "mp3");
   add("oboe", tone, "wav");

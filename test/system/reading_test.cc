@@ -8,6 +8,7 @@
 #include "support/pages.h"
 #include "support/redis_server.h"
 #include "support/speech.h"
+#include "support/tiff.h"
 #include "system/server.h"
 
 namespace msearch::test {
@@ -67,6 +68,34 @@ TEST(Reading, WordsInAPictureAreFoundWithTheirPlace) {
   const Json& box = hit["boxes"][0]["box"];
   EXPECT_GT(box[0].get<double>(), 0.6);
   EXPECT_NEAR(box[1].get<double>(), 0.5, 0.05);
+}
+
+TEST(Reading, WordsOnEveryPageOfAScannedPictureAreFound) {
+  SKIP_UNLESS_PACK_IS_PULLED("ocr-pp");
+  SKIP_UNLESS_DRAWING("DejaVu Sans");
+  ReadWith("off", "on");
+  Server server;
+  fs::create_directories(server.files());
+  std::vector<TiffPage> pages;
+  for (const char* text : {"Lighthouse keeper", "Harvest festival", "Marmalade recipe"}) {
+    const DrawnPage drawn = Drawn(text, {.size = 48});
+    media::Raster raster(drawn.width, drawn.height);
+    for (size_t i = 0; i < drawn.rgb.size(); ++i) {
+      raster.rgbx[i / 3 * 4 + i % 3] = static_cast<uint8_t>(drawn.rgb[i]);
+    }
+    pages.push_back({std::move(raster)});
+  }
+  ASSERT_TRUE(WriteFileAtomically(server.files() + "/scan.tif", MakeTiff(pages)).ok());
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle());
+  for (const auto& [words, page] :
+       {std::pair<const char*, int>{"lighthouse", 1}, {"harvest", 2}, {"marmalade", 3}}) {
+    const Json hit = FirstHit(server, words);
+    EXPECT_EQ(GetString(hit, "path"), "scan.tif") << words << DumpJson(hit);
+    EXPECT_EQ(GetInt(hit, "page"), page) << words << DumpJson(hit);
+    EXPECT_TRUE(hit.contains("boxes")) << words;
+  }
 }
 
 TEST(Reading, SpokenWordsAreFoundWithTheirTime) {

@@ -20,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string& Binary() {
-  static const std::string path = std::string(MSEARCH_BINARY_DIR) + "/msearch";
+std::string& Binary() {
+  static std::string path = std::string(MSEARCH_BINARY_DIR) + "/msearch";
   return path;
 }
 
@@ -52,6 +52,25 @@ int Reap(pid_t pid) {
 }
 
 }  // namespace
+
+Installed::Installed(const std::map<std::string, Json>& manifests) : usual_(Binary()) {
+  const fs::path built = fs::path(usual_).parent_path();
+  const fs::path here = directory_.path();
+  fs::create_directories(here / "share/models");
+  for (const auto& entry : fs::directory_iterator(built / "share/models")) {
+    fs::copy_file(entry.path(), here / "share/models" / entry.path().filename());
+  }
+  for (const auto& [name, manifest] : manifests) {
+    (void)WriteFileAtomically(here / "share/models" / (name + ".json"), DumpJson(manifest));
+  }
+  for (const char* name : {"share/web", "lib"}) {
+    if (fs::exists(built / name)) fs::create_directory_symlink(built / name, here / name);
+  }
+  fs::copy_file(usual_, here / "msearch");
+  Binary() = here / "msearch";
+}
+
+Installed::~Installed() { Binary() = usual_; }
 
 CommandResult RunMsearch(const std::vector<std::string>& arguments) {
   TemporaryDirectory directory;

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,20 @@ struct CommandResult {
   int status = -1;  // exit status, or minus the signal
   std::string out;  // standard output
   std::string err;
+};
+
+// A copy of the program as it is installed, with these manifests of model packs beside the usual
+// ones, or in their place. As long as one lives, it is what RunMsearch and Server run.
+class Installed {
+ public:
+  explicit Installed(const std::map<std::string, Json>& manifests);
+  ~Installed();
+  Installed(const Installed&) = delete;
+  Installed& operator=(const Installed&) = delete;
+
+ private:
+  TemporaryDirectory directory_;
+  const std::string usual_;
 };
 
 // Runs build/msearch with these arguments to its end.
