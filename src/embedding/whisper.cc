@@ -5,6 +5,7 @@
 #include "embedding/log_mel.h"
 #include "embedding/pack_kind.h"
 #include "embedding/speech_windows.h"
+#include "embedding/thread_clock.h"
 #include "embedding/transcriber.h"
 #include "embedding/voice_activity.h"
 #include "embedding/whisper_model.h"
@@ -59,16 +60,30 @@ class Whisper : public Transcriber {
                                              const TranscriptionOptions& options) override {
     std::vector<Language> languages = TRY(Languages(options));
     std::vector<SpokenText> out;
+    TranscriptionTrace unread;
+    TranscriptionTrace& trace = options.trace != nullptr ? *options.trace : unread;
+    const WhisperModel::Work before = model_->work();
     activity_->Reset();
     SpeechWindows windows(
         [&](std::span<const float> frame) { return activity_->Probability(frame); },
-        [&](const SpeechWindow& window) { return Hear(window, languages, &out); });
+        [&](SpeechWindow window) -> Result<> {
+          TranscriptionTrace::Window heard = TRY(Hear(window, languages, trace, &out));
+          if (options.trace == nullptr) return Ok{};
+          heard.samples = std::move(window.samples);
+          trace.windows.push_back(std::move(heard));
+          return Ok{};
+        });
     while (true) {
       const std::vector<float> samples = TRY(source());
       if (samples.empty()) break;
       TRY(windows.Add(samples));
     }
     TRY(windows.Finish());
+    const WhisperModel::Work& after = model_->work();
+    trace.steps += after.steps - before.steps;
+    trace.encoder += after.encoder - before.encoder;
+    trace.decoder += after.decoder - before.decoder;
+    trace.voice_activity += activity_->TakeSeconds();
     return out;
   }
 
@@ -90,10 +105,15 @@ class Whisper : public Transcriber {
     return out;
   }
 
-  Result<> Hear(const SpeechWindow& window, std::vector<Language>& languages,
-                std::vector<SpokenText>* out) {
+  // Adds to `out` what was said. Gives what the trace wants of it, without the samples.
+  Result<TranscriptionTrace::Window> Hear(const SpeechWindow& window,
+                                          std::vector<Language>& languages,
+                                          TranscriptionTrace& trace, std::vector<SpokenText>* out) {
     const double seconds = static_cast<double>(window.samples.size()) / LogMel::kRate;
-    WhisperModel::Place place = TRY(model_->Begin(mel_.Compute(window.samples), tokens_.start()));
+    const double before = ThreadSeconds();
+    const std::vector<float> mel = mel_.Compute(window.samples);
+    trace.spectrogram += ThreadSeconds() - before;
+    WhisperModel::Place place = TRY(model_->Begin(mel, tokens_.start()));
     if (place.scores.values().size() < static_cast<size_t>(tokens_.count())) {
       return Error{Code::kInternal, "whisper: the model has another vocabulary"};
     }
@@ -101,14 +121,14 @@ class Whisper : public Transcriber {
     const Language& language = ChooseLanguage(place.scores.values(), seconds, languages);
     place = TRY(model_->Say(place, language.token));
     place = TRY(model_->Say(place, tokens_.transcribe()));
-    const std::vector<WindowText> texts =
-        TRY(FindWords(*model_, tokens_, {std::move(place), nothing_said}, seconds));
-    for (const WindowText& text : texts) {
+    WindowWords words = TRY(FindWords(*model_, tokens_, {std::move(place), nothing_said}, seconds));
+    trace.attempts += words.attempts;
+    for (const WindowText& text : words.texts) {
       const double start = window.BeginsAt(text.start);
       out->push_back({start, std::max(start, window.EndsAt(text.end)), text.text, language.name,
                       text.confidence});
     }
-    return Ok{};
+    return TranscriptionTrace::Window{{}, std::move(words.said), language.token};
   }
 
   static const Language& ChooseLanguage(std::span<const float> scores, double seconds,

@@ -1,6 +1,7 @@
 #include "embedding/whisper_model.h"
 
 #include "embedding/log_mel.h"
+#include "embedding/thread_clock.h"
 
 // The decoder is a merged export: one graph for the first token, which also computes the keys and
 // values of what was heard, and one for the following, which takes them back as inputs
@@ -28,7 +29,7 @@ Result<std::unique_ptr<WhisperModel>> WhisperModel::Open(const std::string& enco
   return model;
 }
 
-Result<WhisperModel::Place> WhisperModel::Begin(std::span<const float> mel, int64_t token) const {
+Result<WhisperModel::Place> WhisperModel::Begin(std::span<const float> mel, int64_t token) {
   if (mel.size() != shape_.bands * LogMel::kFrames) {
     return Error{Code::kInvalid, "whisper: a spectrogram of another size"};
   }
@@ -37,15 +38,17 @@ Result<WhisperModel::Place> WhisperModel::Begin(std::span<const float> mel, int6
                          {1, static_cast<int64_t>(shape_.bands), LogMel::kFrames},
                          mel.data()};
   Place place;
+  const double before = ThreadSeconds();
   place.heard = TRY(encoder_->RunHeld({&input, 1}, {"last_hidden_state"}))[0];
+  work_.encoder += ThreadSeconds() - before;
   return Run(place, token);
 }
 
-Result<WhisperModel::Place> WhisperModel::Say(const Place& place, int64_t token) const {
+Result<WhisperModel::Place> WhisperModel::Say(const Place& place, int64_t token) {
   return Run(place, token);
 }
 
-Result<WhisperModel::Place> WhisperModel::Run(const Place& place, int64_t token) const {
+Result<WhisperModel::Place> WhisperModel::Run(const Place& place, int64_t token) {
   const bool first = place.said.empty();
   const uint8_t use_cache = first ? 0 : 1;
   const std::vector<int64_t> none = {1, static_cast<int64_t>(shape_.heads), 0,
@@ -65,7 +68,10 @@ Result<WhisperModel::Place> WhisperModel::Run(const Place& place, int64_t token)
   std::vector<std::string> names = {"logits"};
   names.insert(names.end(), said_outputs_.begin(), said_outputs_.end());
   if (first) names.insert(names.end(), keys_outputs_.begin(), keys_outputs_.end());
+  const double before = ThreadSeconds();
   std::vector<HeldTensor> outputs = TRY(decoder_->RunHeld(inputs, names));
+  work_.decoder += ThreadSeconds() - before;
+  ++work_.steps;
 
   Place next;
   next.heard = place.heard;

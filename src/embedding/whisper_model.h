@@ -31,6 +31,13 @@ class WhisperModel {
     HeldTensor scores;             // logits of the next token, one for each of the vocabulary
   };
 
+  // What was run so far; processor time of the calling threads, in seconds.
+  struct Work {
+    size_t steps = 0;  // of the decoder
+    double encoder = 0;
+    double decoder = 0;
+  };
+
   static Result<std::unique_ptr<WhisperModel>> Open(const std::string& encoder_path,
                                                     const std::string& decoder_path,
                                                     const WhisperShape& shape,
@@ -38,19 +45,21 @@ class WhisperModel {
 
   const DeviceInfo& device() const { return encoder_->device(); }
   const WhisperShape& shape() const { return shape_; }
+  const Work& work() const { return work_; }
 
   // `mel` as LogMel gives it; `token` begins the transcript.
-  Result<Place> Begin(std::span<const float> mel, int64_t token) const;
+  Result<Place> Begin(std::span<const float> mel, int64_t token);
   // The place after one more token.
-  Result<Place> Say(const Place& place, int64_t token) const;
+  Result<Place> Say(const Place& place, int64_t token);
 
  private:
   WhisperModel() = default;
-  Result<Place> Run(const Place& place, int64_t token) const;
+  Result<Place> Run(const Place& place, int64_t token);
 
   WhisperShape shape_;
   std::unique_ptr<Session> encoder_, decoder_;
   std::vector<std::string> said_inputs_, keys_inputs_, said_outputs_, keys_outputs_;
+  Work work_;
 };
 
 }  // namespace msearch::embedding

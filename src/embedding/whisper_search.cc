@@ -42,7 +42,7 @@ struct Attempt {
 
 class Search {
  public:
-  Search(const WhisperModel& model, const WhisperTokens& tokens, double seconds)
+  Search(WhisperModel& model, const WhisperTokens& tokens, double seconds)
       : model_(model), tokens_(tokens), seconds_(seconds) {}
 
   Result<Attempt> Run(WhisperModel::Place place, float temperature) {
@@ -133,7 +133,7 @@ class Search {
     attempt.logs.resize(std::min(attempt.logs.size(), attempt.tokens.size()));
   }
 
-  const WhisperModel& model_;
+  WhisperModel& model_;
   const WhisperTokens& tokens_;
   const double seconds_;
   std::vector<float> scores_;
@@ -193,15 +193,18 @@ std::vector<float> Probabilities(std::span<const float> scores, const std::vecto
   return out;
 }
 
-Result<std::vector<WindowText>> FindWords(const WhisperModel& model, const WhisperTokens& tokens,
-                                          const WhisperBeginning& beginning, double seconds) {
+Result<WindowWords> FindWords(WhisperModel& model, const WhisperTokens& tokens,
+                              const WhisperBeginning& beginning, double seconds) {
   Search search(model, tokens, seconds);
+  WindowWords out;
   std::optional<Attempt> best;
   for (float temperature : kTemperatures) {
     Attempt attempt = TRY(search.Run(beginning.place, temperature));
+    ++out.attempts;
     const double mean_log = attempt.MeanLog();
     if (beginning.nothing_said > kNothingSaid && mean_log < kUnlikely) {
-      return std::vector<WindowText>();
+      out.said = std::move(attempt.tokens);
+      return out;
     }
     const bool good = !attempt.loop && mean_log >= kUnlikely;
     if (good || !best || (best->loop && !attempt.loop) ||
@@ -210,8 +213,9 @@ Result<std::vector<WindowText>> FindWords(const WhisperModel& model, const Whisp
     }
     if (good) break;
   }
-  if (best->MeanLog() < kUnbelievable) return std::vector<WindowText>();
-  return TextsOf(*best, tokens, seconds);
+  if (best->MeanLog() >= kUnbelievable) out.texts = TextsOf(*best, tokens, seconds);
+  out.said = std::move(best->tokens);
+  return out;
 }
 
 }  // namespace msearch::embedding

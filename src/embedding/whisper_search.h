@@ -25,10 +25,16 @@ struct WhisperBeginning {
   float nothing_said = 0;  // how likely it is that nobody speaks
 };
 
-// `seconds`: how much of the window is sound. Gives nothing when the model is sure that nobody
+struct WindowWords {
+  std::vector<WindowText> texts;
+  std::vector<int64_t> said;  // tokens of the attempt that was kept, also where it gave no texts
+  size_t attempts = 0;
+};
+
+// `seconds`: how much of the window is sound. Gives no texts when the model is sure that nobody
 // speaks, or when all it finds is too unlikely to be believed.
-Result<std::vector<WindowText>> FindWords(const WhisperModel& model, const WhisperTokens& tokens,
-                                          const WhisperBeginning& beginning, double seconds);
+Result<WindowWords> FindWords(WhisperModel& model, const WhisperTokens& tokens,
+                              const WhisperBeginning& beginning, double seconds);
 
 // How many tokens at the end only repeat what stands before them; 0 when that is too little to be
 // called a loop.
