@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 
@@ -113,14 +114,21 @@ class Whisper : public Transcriber {
     const double before = ThreadSeconds();
     const std::vector<float> mel = mel_.Compute(window.samples);
     trace.spectrogram += ThreadSeconds() - before;
-    WhisperModel::Place place = TRY(model_->Begin(mel, tokens_.start()));
-    if (place.scores.values().size() < static_cast<size_t>(tokens_.count())) {
+    const HeldTensor heard = TRY(model_->Hear(mel));
+    // Mostly the language is the one that was heard before, and a beginning of three tokens costs
+    // hardly more than one of a single token.
+    const Language& expected = Expected(languages);
+    auto [place, first_scores] = TRY(
+        model_->Begin(heard, std::array{tokens_.start(), expected.token, tokens_.transcribe()}));
+    if (first_scores.values().size() < static_cast<size_t>(tokens_.count())) {
       return Error{Code::kInternal, "whisper: the model has another vocabulary"};
     }
-    const float nothing_said = Probabilities(place.scores.values(), {tokens_.nothing_said()})[0];
-    const Language& language = ChooseLanguage(place.scores.values(), seconds, languages);
-    place = TRY(model_->Say(place, language.token));
-    place = TRY(model_->Say(place, tokens_.transcribe()));
+    const float nothing_said = Probabilities(first_scores.values(), {tokens_.nothing_said()})[0];
+    const Language& language = ChooseLanguage(first_scores.values(), seconds, languages);
+    if (&language != &expected) {
+      place = TRY(model_->Say(model_->Back(place, 1), language.token));
+      place = TRY(model_->Say(place, tokens_.transcribe()));
+    }
     WindowWords words = TRY(FindWords(*model_, tokens_, {std::move(place), nothing_said}, seconds));
     trace.attempts += words.attempts;
     for (const WindowText& text : words.texts) {
@@ -129,6 +137,17 @@ class Whisper : public Transcriber {
                       text.confidence});
     }
     return TranscriptionTrace::Window{{}, std::move(words.said), language.token};
+  }
+
+  // The one that was heard most; at first English, which the model knows best.
+  static const Language& Expected(const std::vector<Language>& languages) {
+    const auto most =
+        std::max_element(languages.begin(), languages.end(),
+                         [](const auto& a, const auto& b) { return a.heard < b.heard; });
+    if (most->heard > 0) return *most;
+    const auto english = std::find_if(languages.begin(), languages.end(),
+                                      [](const auto& one) { return one.name == "en"; });
+    return english != languages.end() ? *english : languages[0];
   }
 
   static const Language& ChooseLanguage(std::span<const float> scores, double seconds,

@@ -183,12 +183,10 @@ size_t RepeatedAtEnd(const std::vector<int64_t>& tokens) {
 }
 
 std::vector<float> Probabilities(std::span<const float> scores, const std::vector<int64_t>& of) {
-  const float most = *std::max_element(scores.begin(), scores.end());
-  double sum = 0;
-  for (float score : scores) sum += std::exp(score - most);
+  const float log_sum = LogSumOf(scores);
   std::vector<float> out;
   for (int64_t token : of) {
-    out.push_back(static_cast<float>(std::exp(scores[static_cast<size_t>(token)] - most) / sum));
+    out.push_back(std::exp(scores[static_cast<size_t>(token)] - log_sum));
   }
   return out;
 }

@@ -40,7 +40,7 @@ Result<WindowWords> FindWords(WhisperModel& model, const WhisperTokens& tokens,
 // called a loop.
 size_t RepeatedAtEnd(const std::vector<int64_t>& tokens);
 
-// exp(scores) in proportion, of the tokens named; the sum of all tokens' is 1.
+// exp(scores) in proportion, of the tokens named; the sum of all tokens' is 1. To three digits.
 std::vector<float> Probabilities(std::span<const float> scores, const std::vector<int64_t>& of);
 
 }  // namespace msearch::embedding
