@@ -1,8 +1,9 @@
 // Speech to words: what a pack needs for a recording, beside the bare encoder and decoder of the
 // same model (bare_whisper.h), and where its time goes.
-//   speech_bench PACK [--text] [TRUTH.txt] WAV...    16-bit mono PCM at 16 kHz
+//   speech_bench PACK [--text] [--alone] [TRUTH.txt] WAV...    16-bit mono PCM at 16 kHz
 // A text file is what is said in the WAVs behind it: then the share of words that were written down
-// wrongly is printed too. --text also prints what was said and when.
+// wrongly is printed too. --text also prints what was said and when, --alone leaves the bare loop
+// out.
 //
 // The bare loop runs in three ways, and each ratio is its time by msearch's:
 //   same words   over the windows that msearch heard, saying the tokens that msearch kept: the same
@@ -38,6 +39,11 @@ using namespace msearch;
 using embedding::LogMel;
 using embedding::TranscriptionTrace;
 using embedding::WhisperTokens;
+
+struct Options {
+  bool text = false;
+  bool alone = false;
+};
 
 struct Recording {
   std::string name;
@@ -109,19 +115,20 @@ double WordErrors(const std::string& truth, const std::string& said) {
 
 class Comparison {
  public:
-  static Result<Comparison> Open(const std::string& pack) {
+  static Result<Comparison> Open(const std::string& pack, bool alone) {
     const std::string folder = bench::ModelsFolder() + "/" + pack;
     const embedding::WhisperShape shape = TRY(ShapeOf(pack));
     Comparison out;
     out.transcriber_ = TRY(bench::Packs().LoadTranscriber(pack, {"cpu", 1}));
     out.tokens_ = TRY(WhisperTokens::Open(folder + "/tokenizer.json", folder + "/generation.json"));
     out.mel_ = std::make_unique<LogMel>(shape.bands);
+    if (alone) return out;
     out.unpacked_ = TRY(bench::BareWhisper::Open(folder, shape, true));
     out.by_default_ = TRY(bench::BareWhisper::Open(folder, shape, false));
     return out;
   }
 
-  Result<> Measure(const Recording& recording, bool print) {
+  Result<> Measure(const Recording& recording, const Options& options) {
     const std::vector<float>& samples = recording.samples;
     std::vector<double> ours, same, own, by_default;
     std::vector<embedding::SpokenText> texts;
@@ -132,6 +139,8 @@ class Comparison {
       const double before = bench::ThreadSeconds();
       texts = TRY(Transcribe(samples, &trace));
       const double transcribed = bench::ThreadSeconds();
+      ours.push_back(transcribed - before);
+      if (options.alone) break;
       same_steps = TRY(Repeat(trace));
       const double repeated = bench::ThreadSeconds();
       const int64_t language =
@@ -139,7 +148,6 @@ class Comparison {
       own_steps = TRY(Say(*unpacked_, samples, language));
       const double said = bench::ThreadSeconds();
       TRY(Say(*by_default_, samples, language));
-      ours.push_back(transcribed - before);
       same.push_back(repeated - transcribed);
       own.push_back(said - repeated);
       by_default.push_back(bench::ThreadSeconds() - said);
@@ -148,9 +156,11 @@ class Comparison {
     for (const auto& one : texts) text += one.text + "\n";
     const double seconds = static_cast<double>(samples.size()) / LogMel::kRate;
     const double median = bench::Median(ours);
-    std::printf("%-16s %7.1f %8.2fs %8.1fx %10.2f %10.2f %10.2f", recording.name.c_str(), seconds,
-                median, seconds / median, bench::Median(same) / median, bench::Median(own) / median,
-                bench::Median(by_default) / median);
+    std::printf("%-16s %7.1f %8.2fs %8.1fx", recording.name.c_str(), seconds, median,
+                seconds / median);
+    for (const auto* theirs : {&same, &own, &by_default}) {
+      std::printf(" %10.2f", theirs->empty() ? 0 : bench::Median(*theirs) / median);
+    }
     if (recording.truth.empty()) {
       std::printf(" %6s", "-");
     } else {
@@ -164,7 +174,7 @@ class Comparison {
                 100 * trace.voice_activity / ours.back(), 100 * trace.spectrogram / ours.back(),
                 100 * trace.encoder / ours.back(), 100 * trace.decoder / ours.back(),
                 100 * (1 - parts / ours.back()));
-    if (!print) return Ok{};
+    if (!options.text) return Ok{};
     for (const auto& one : texts) {
       std::printf("  %7.2f %7.2f  %s %.2f  %s\n", one.start, one.end, one.language.c_str(),
                   static_cast<double>(one.confidence), one.text.c_str());
@@ -226,15 +236,17 @@ class Comparison {
   std::unique_ptr<bench::BareWhisper> unpacked_, by_default_;
 };
 
-Result<> MeasureAll(const std::string& pack, const std::vector<std::string>& paths, bool print) {
-  Comparison comparison = TRY(Comparison::Open(pack));
+Result<> MeasureAll(const std::string& pack, const std::vector<std::string>& paths,
+                    const Options& options) {
+  Comparison comparison = TRY(Comparison::Open(pack, options.alone));
   std::string truth;
   Comparison::PrintHead();
   for (const std::string& path : paths) {
     if (path.ends_with(".txt")) {
       truth = TRY(ReadFile(path, 1 << 20));
     } else {
-      TRY(comparison.Measure({path.substr(path.rfind('/') + 1), TRY(ReadWav(path)), truth}, print));
+      TRY(comparison.Measure({path.substr(path.rfind('/') + 1), TRY(ReadWav(path)), truth},
+                             options));
     }
   }
   return Ok{};
@@ -244,19 +256,22 @@ Result<> MeasureAll(const std::string& pack, const std::vector<std::string>& pat
 
 int main(int argc, char** argv) {
   std::vector<std::string> paths;
-  bool print = false;
+  Options options;
   for (int i = 2; i < argc; ++i) {
-    if (std::string(argv[i]) == "--text") {
-      print = true;
+    const std::string argument = argv[i];
+    if (argument == "--text") {
+      options.text = true;
+    } else if (argument == "--alone") {
+      options.alone = true;
     } else {
-      paths.emplace_back(argv[i]);
+      paths.push_back(argument);
     }
   }
   if (paths.empty()) {
-    std::fprintf(stderr, "usage: speech_bench PACK [--text] [TRUTH.txt] WAV...\n");
+    std::fprintf(stderr, "usage: speech_bench PACK [--text] [--alone] [TRUTH.txt] WAV...\n");
     return 2;
   }
-  const Result<> done = MeasureAll(argv[1], paths, print);
+  const Result<> done = MeasureAll(argv[1], paths, options);
   if (!done.ok()) std::fprintf(stderr, "%s\n", done.message().c_str());
   return done.ok() ? 0 : 1;
 }
