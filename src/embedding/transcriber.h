@@ -25,13 +25,14 @@ struct SpokenText {
 // An error ends the transcription, so it also serves to stop one.
 using SampleSource = std::function<Result<std::vector<float>>()>;
 
-// What a transcription did, for benchmarks and tests. Grows with the recording.
+// What a transcription did, for benchmarks and tests.
 struct TranscriptionTrace {
   struct Window {
     std::vector<float> samples;
     std::vector<int64_t> said;  // tokens of the attempt that was kept, without the end
     int64_t language = 0;       // its token
   };
+  bool keep_windows = true;  // they grow with the recording
   std::vector<Window> windows;
   size_t steps = 0;     // runs of the decoder
   size_t attempts = 0;  // at windows
