@@ -28,9 +28,10 @@ std::string ModelsFolder() {
 
 std::string Manifests() { return std::string(MSEARCH_BINARY_DIR) + "/share/models"; }
 
+std::string RuntimePath() { return std::string(MSEARCH_BINARY_DIR) + "/lib/libonnxruntime.so.1"; }
+
 embedding::ModelPacks Packs() {
-  const std::string build = MSEARCH_BINARY_DIR;
-  return embedding::ModelPacks({Manifests(), ModelsFolder(), build + "/lib/libonnxruntime.so.1"});
+  return embedding::ModelPacks({Manifests(), ModelsFolder(), RuntimePath()});
 }
 
 }  // namespace msearch::bench

@@ -28,7 +28,8 @@ double ThreadSeconds();
 
 // Where pulled packs lie: MSEARCH_MODEL_DIRECTORY, as for msearch itself. Empty when it isn't set.
 std::string ModelsFolder();
-std::string Manifests();  // of the packs
+std::string Manifests();    // of the packs
+std::string RuntimePath();  // of ONNX Runtime
 embedding::ModelPacks Packs();
 
 }  // namespace msearch::bench

@@ -1,12 +1,20 @@
 // Speech to words: what a pack needs for a recording, beside the bare encoder and decoder of the
-// same model.
-//   speech_bench PACK WAV...       16-bit mono PCM at 16 kHz; --text also prints what was said
-// The bare loop runs over consecutive windows of 30 seconds: spectrogram, encoder, then the
-// likeliest token again and again until the model ends, without voice activity, rules or second
-// attempts. Its models are opened as they are by default; a second bare loop, whose ratio is named
-// "unpacked", has its weights unpacked when they are opened, as the pack's are. All run on one
-// thread and are timed by its processor time, which others on the machine don't change much; in
-// brackets the time that passed.
+// same model (bare_whisper.h), and where its time goes.
+//   speech_bench PACK [--text] [--alone] [TRUTH.txt] WAV...    16-bit mono PCM at 16 kHz
+// A text file is what is said in the WAVs behind it: then the share of words that were written down
+// wrongly is printed too. --text also prints what was said and when, --alone leaves the bare loop
+// out.
+//
+// The bare loop runs in three ways, and each ratio is its time by msearch's:
+//   same words   over the windows that msearch heard, saying the tokens that msearch kept: the same
+//                work for the model, so that the ratio is what everything else costs. Weights
+//                unpacked, which is the quickest way for it
+//   own words    over consecutive windows of 30 seconds, the likeliest token each time until the
+//                model ends, at most 224; weights unpacked
+//   by default   the same with the models opened as the runtime does by default
+// Attempts of msearch's that were thrown away, finding the language, voice activity and rules are
+// thus msearch's own cost. All run on one thread and are timed by its processor time, which others
+// on the machine don't change much.
 
 #include <algorithm>
 #include <cstdio>
@@ -15,7 +23,10 @@
 #include <string>
 #include <vector>
 
+#include "bare_whisper.h"
 #include "base/file.h"
+#include "base/strings.h"
+#include "base/unicode.h"
 #include "embedding/log_mel.h"
 #include "embedding/manifest.h"
 #include "embedding/whisper_model.h"
@@ -26,8 +37,19 @@ namespace {
 
 using namespace msearch;
 using embedding::LogMel;
-using embedding::WhisperModel;
+using embedding::TranscriptionTrace;
 using embedding::WhisperTokens;
+
+struct Options {
+  bool text = false;
+  bool alone = false;
+};
+
+struct Recording {
+  std::string name;
+  std::vector<float> samples;
+  std::string truth;  // empty: not known
+};
 
 Result<std::vector<float>> ReadWav(const std::string& path) {
   const std::string bytes = TRY(ReadFile(path, uint64_t{1} << 30));
@@ -55,87 +77,176 @@ Result<embedding::WhisperShape> ShapeOf(const std::string& pack) {
                                  number("head_size")};
 }
 
-struct Bare {
-  WhisperTokens tokens;
-  std::unique_ptr<WhisperModel> model;
-  std::unique_ptr<LogMel> mel;
+// A word is a run of letters and digits; a Chinese character is one of its own.
+std::vector<std::string> WordsOf(const std::string& text) {
+  std::vector<std::string> out;
+  std::string word;
+  auto end_word = [&] {
+    if (!word.empty()) out.push_back(std::exchange(word, {}));
+  };
+  for (char32_t point : ToCodePoints(LowerCase(text))) {
+    if (IsHanPoint(point)) end_word();
+    if (IsLetterPoint(point) || IsNumberPoint(point)) {
+      AppendUtf8(word, point);
+      if (IsHanPoint(point)) end_word();
+    } else if (point != U'\'') {
+      end_word();
+    }
+  }
+  end_word();
+  return out;
+}
 
-  static Result<Bare> Open(const std::string& pack, const embedding::WhisperShape& shape,
-                           bool unpack_weights) {
-    const std::string folder = bench::ModelsFolder() + "/" + pack + "/";
-    Bare bare;
-    bare.mel = std::make_unique<LogMel>(shape.bands);
-    bare.tokens = TRY(WhisperTokens::Open(folder + "tokenizer.json", folder + "generation.json"));
-    bare.model = TRY(WhisperModel::Open(folder + "encoder.onnx", folder + "decoder.onnx", shape,
-                                        {"", "cpu", 1, unpack_weights}));
-    return bare;
+// Words to be changed, left out and put in, by those of the truth.
+double WordErrors(const std::string& truth, const std::string& said) {
+  const std::vector<std::string> right = WordsOf(truth), heard = WordsOf(said);
+  std::vector<size_t> row(heard.size() + 1);
+  for (size_t j = 0; j <= heard.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= right.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= heard.size(); ++j) {
+      const size_t changed = diagonal + (right[i - 1] == heard[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return right.empty() ? 0 : static_cast<double>(row.back()) / static_cast<double>(right.size());
+}
+
+class Comparison {
+ public:
+  static Result<Comparison> Open(const std::string& pack, bool alone) {
+    const std::string folder = bench::ModelsFolder() + "/" + pack;
+    const embedding::WhisperShape shape = TRY(ShapeOf(pack));
+    Comparison out;
+    out.transcriber_ = TRY(bench::Packs().LoadTranscriber(pack, {"cpu", 1}));
+    out.tokens_ = TRY(WhisperTokens::Open(folder + "/tokenizer.json", folder + "/generation.json"));
+    out.mel_ = std::make_unique<LogMel>(shape.bands);
+    if (alone) return out;
+    out.unpacked_ = TRY(bench::BareWhisper::Open(folder, shape, true));
+    out.by_default_ = TRY(bench::BareWhisper::Open(folder, shape, false));
+    return out;
   }
 
-  Result<size_t> Run(const std::vector<float>& samples, const std::string& language) {
-    size_t said = 0;
+  Result<> Measure(const Recording& recording, const Options& options) {
+    const std::vector<float>& samples = recording.samples;
+    std::vector<double> ours, same, own, by_default;
+    std::vector<embedding::SpokenText> texts;
+    TranscriptionTrace trace;
+    size_t same_steps = 0, own_steps = 0;
+    for (int round = 0; round < kRounds; ++round) {
+      trace = {};
+      const double before = bench::ThreadSeconds();
+      texts = TRY(Transcribe(samples, &trace));
+      const double transcribed = bench::ThreadSeconds();
+      ours.push_back(transcribed - before);
+      if (options.alone) break;
+      same_steps = TRY(Repeat(trace));
+      const double repeated = bench::ThreadSeconds();
+      const int64_t language =
+          trace.windows.empty() ? tokens_.languages().at("en") : trace.windows[0].language;
+      own_steps = TRY(Say(*unpacked_, samples, language));
+      const double said = bench::ThreadSeconds();
+      TRY(Say(*by_default_, samples, language));
+      same.push_back(repeated - transcribed);
+      own.push_back(said - repeated);
+      by_default.push_back(bench::ThreadSeconds() - said);
+    }
+    std::string text;
+    for (const auto& one : texts) text += one.text + "\n";
+    const double seconds = static_cast<double>(samples.size()) / LogMel::kRate;
+    const double median = bench::Median(ours);
+    std::printf("%-16s %7.1f %8.2fs %8.1fx", recording.name.c_str(), seconds, median,
+                seconds / median);
+    for (const auto* theirs : {&same, &own, &by_default}) {
+      std::printf(" %10.2f", theirs->empty() ? 0 : bench::Median(*theirs) / median);
+    }
+    if (recording.truth.empty()) {
+      std::printf(" %6s", "-");
+    } else {
+      std::printf(" %5.1f%%", 100 * WordErrors(recording.truth, text));
+    }
+    // Of the last round.
+    const double parts = trace.voice_activity + trace.spectrogram + trace.encoder + trace.decoder;
+    std::printf(" |%4zu%5zu %6zu%6zu%6zu %7.2f %6.1f%% %5.1f%% %6.1f%% %6.1f%% %6.1f%%\n",
+                trace.windows.size(), trace.attempts, trace.steps, same_steps, own_steps,
+                1000 * trace.decoder / static_cast<double>(std::max<size_t>(trace.steps, 1)),
+                100 * trace.voice_activity / ours.back(), 100 * trace.spectrogram / ours.back(),
+                100 * trace.encoder / ours.back(), 100 * trace.decoder / ours.back(),
+                100 * (1 - parts / ours.back()));
+    if (!options.text) return Ok{};
+    for (const auto& one : texts) {
+      std::printf("  %7.2f %7.2f  %s %.2f  %s\n", one.start, one.end, one.language.c_str(),
+                  static_cast<double>(one.confidence), one.text.c_str());
+    }
+    return Ok{};
+  }
+
+  static void PrintHead() {
+    std::printf("%-16s %7s %9s %9s %10s %10s %10s %6s |%4s%5s %6s%6s%6s %7s %7s %6s %7s %7s %7s\n",
+                "recording", "seconds", "msearch", "real time", "same words", "own words",
+                "by default", "wrong", "win", "tries", "steps", "same", "own", "ms/step", "voice",
+                "mel", "encoder", "decoder", "rest");
+  }
+
+ private:
+  static constexpr int kRounds = 3;
+
+  Result<std::vector<embedding::SpokenText>> Transcribe(const std::vector<float>& samples,
+                                                        TranscriptionTrace* trace) {
+    size_t at = 0;
+    return transcriber_->Transcribe(
+        [&]() -> Result<std::vector<float>> {
+          const size_t count = std::min<size_t>(samples.size() - at, 160000);
+          at += count;
+          return std::vector<float>(samples.begin() + static_cast<ptrdiff_t>(at - count),
+                                    samples.begin() + static_cast<ptrdiff_t>(at));
+        },
+        {{}, trace});
+  }
+
+  // These give the steps of the decoder.
+  Result<size_t> Repeat(const TranscriptionTrace& trace) {
+    size_t steps = 0;
+    for (const TranscriptionTrace::Window& window : trace.windows) {
+      steps += TRY(unpacked_->Repeat(mel_->Compute(window.samples), Beginning(window.language),
+                                     window.said));
+    }
+    return steps;
+  }
+
+  Result<size_t> Say(bench::BareWhisper& bare, const std::vector<float>& samples,
+                     int64_t language) {
+    size_t steps = 0;
     for (size_t begin = 0; begin < samples.size(); begin += LogMel::kSamples) {
       const size_t count = std::min(LogMel::kSamples, samples.size() - begin);
-      WhisperModel::Place place =
-          TRY(model->Begin(mel->Compute({samples.data() + begin, count}), tokens.start()));
-      for (int64_t token : {tokens.languages().at(language), tokens.transcribe()}) {
-        place = TRY(model->Say(place, token));
-      }
-      for (int i = 0; i < 224; ++i) {
-        const auto scores = place.scores.values();
-        const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
-        if (best == tokens.end()) break;
-        ++said;
-        place = TRY(model->Say(place, best));
-      }
+      steps += TRY(bare.Say(mel_->Compute({samples.data() + begin, count}), Beginning(language),
+                            tokens_.end()));
     }
-    return said;
+    return steps;
   }
+
+  std::vector<int64_t> Beginning(int64_t language) const {
+    return {tokens_.start(), language, tokens_.transcribe()};
+  }
+
+  WhisperTokens tokens_;
+  std::unique_ptr<embedding::Transcriber> transcriber_;
+  std::unique_ptr<LogMel> mel_;
+  std::unique_ptr<bench::BareWhisper> unpacked_, by_default_;
 };
 
-Result<> Measure(const std::string& pack, const std::vector<std::string>& paths, bool print) {
-  const auto transcriber = TRY(bench::Packs().LoadTranscriber(pack, {"cpu", 1}));
-  const embedding::WhisperShape shape = TRY(ShapeOf(pack));
-  Bare bare = TRY(Bare::Open(pack, shape, false));
-  Bare unpacked = TRY(Bare::Open(pack, shape, true));
-  std::printf("%-24s %8s %9s %9s %7s %9s %9s\n", "recording", "seconds", "msearch", "bare", "ratio",
-              "unpacked", "real time");
+Result<> MeasureAll(const std::string& pack, const std::vector<std::string>& paths,
+                    const Options& options) {
+  Comparison comparison = TRY(Comparison::Open(pack, options.alone));
+  std::string truth;
+  Comparison::PrintHead();
   for (const std::string& path : paths) {
-    const std::vector<float> samples = TRY(ReadWav(path));
-    std::vector<double> ours, theirs, unpacked_theirs, passed;
-    std::vector<embedding::SpokenText> texts;
-    std::string language = "en";
-    for (int round = 0; round < 3; ++round) {
-      const bench::Stopwatch watch;
-      const double before = bench::ThreadSeconds();
-      size_t at = 0;
-      texts = TRY(transcriber->Transcribe(
-          [&]() -> Result<std::vector<float>> {
-            const size_t count = std::min<size_t>(samples.size() - at, 160000);
-            at += count;
-            return std::vector<float>(samples.begin() + static_cast<ptrdiff_t>(at - count),
-                                      samples.begin() + static_cast<ptrdiff_t>(at));
-          },
-          {}));
-      ours.push_back(bench::ThreadSeconds() - before);
-      passed.push_back(watch.seconds());
-      if (!texts.empty()) language = texts[0].language;
-      const double bare_before = bench::ThreadSeconds();
-      TRY(bare.Run(samples, language));
-      theirs.push_back(bench::ThreadSeconds() - bare_before);
-      const double unpacked_before = bench::ThreadSeconds();
-      TRY(unpacked.Run(samples, language));
-      unpacked_theirs.push_back(bench::ThreadSeconds() - unpacked_before);
-    }
-    const double length = static_cast<double>(samples.size()) / LogMel::kRate;
-    std::printf("%-24s %8.1f %8.2fs %8.2fs %7.2f %9.2f %8.1fx  (%.2fs)\n",
-                path.substr(path.rfind('/') + 1).c_str(), length, bench::Median(ours),
-                bench::Median(theirs), bench::Median(theirs) / bench::Median(ours),
-                bench::Median(unpacked_theirs) / bench::Median(ours), length / bench::Median(ours),
-                bench::Median(passed));
-    if (!print) continue;
-    for (const auto& text : texts) {
-      std::printf("  %7.2f %7.2f  %s %.2f  %s\n", text.start, text.end, text.language.c_str(),
-                  static_cast<double>(text.confidence), text.text.c_str());
+    if (path.ends_with(".txt")) {
+      truth = TRY(ReadFile(path, 1 << 20));
+    } else {
+      TRY(comparison.Measure({path.substr(path.rfind('/') + 1), TRY(ReadWav(path)), truth},
+                             options));
     }
   }
   return Ok{};
@@ -145,19 +256,22 @@ Result<> Measure(const std::string& pack, const std::vector<std::string>& paths,
 
 int main(int argc, char** argv) {
   std::vector<std::string> paths;
-  bool print = false;
+  Options options;
   for (int i = 2; i < argc; ++i) {
-    if (std::string(argv[i]) == "--text") {
-      print = true;
+    const std::string argument = argv[i];
+    if (argument == "--text") {
+      options.text = true;
+    } else if (argument == "--alone") {
+      options.alone = true;
     } else {
-      paths.emplace_back(argv[i]);
+      paths.push_back(argument);
     }
   }
   if (paths.empty()) {
-    std::fprintf(stderr, "usage: speech_bench PACK [--text] WAV...\n");
+    std::fprintf(stderr, "usage: speech_bench PACK [--text] [--alone] [TRUTH.txt] WAV...\n");
     return 2;
   }
-  const Result<> done = Measure(argv[1], paths, print);
+  const Result<> done = MeasureAll(argv[1], paths, options);
   if (!done.ok()) std::fprintf(stderr, "%s\n", done.message().c_str());
   return done.ok() ? 0 : 1;
 }

@@ -7,6 +7,8 @@
 #include "embedding/embedding_wire.h"
 #include "embedding/label_set.h"
 #include "embedding/manifest.h"
+#include "embedding/onnx_graph.h"
+#include "embedding/protobuf_wire.h"
 #include "embedding/safetensors.h"
 #include "embedding/tflite.h"
 #include "embedding/tokenizer.h"
@@ -41,6 +43,15 @@ const Scratch& Disk() {
 void Tflite(std::string_view bytes) {
   const auto model = embedding::ReadTflite(bytes);
   if (model.ok()) (void)embedding::TfliteToOnnx(*model, {});
+}
+
+void OnnxModel(std::string_view bytes) {
+  auto graph = embedding::OnnxGraph::Parse(std::string(bytes));
+  if (!graph.ok()) return;
+  graph->KeepOutputs({"scores"});
+  const auto matrix = graph->TakeLastLayer("scores");
+  if (matrix && matrix->codes.size() != matrix->rows * matrix->columns) __builtin_trap();
+  if (!embedding::OnnxGraph::Parse(graph->Finish()).ok()) __builtin_trap();
 }
 
 void Safetensors(std::string_view bytes) { (void)embedding::ReadOnlyMatrix(Disk().With(bytes)); }
@@ -136,6 +147,45 @@ void EmbeddingAnswer(std::string_view bytes) {
 std::vector<std::string> Tflites() {
   return {std::string("\x18\0\0\0TFL3", 8) + std::string(64, '\0')};
 }
+// Two branches of an If that end in the same layer.
+std::vector<std::string> OnnxModels() {
+  using embedding::PutBytes, embedding::PutInt;
+  const auto node = [](const char* op, const std::vector<std::string>& inputs, const char* output) {
+    std::string out;
+    for (const std::string& input : inputs) PutBytes(out, 1, input);
+    PutBytes(out, 2, output);
+    PutBytes(out, 4, op);
+    return out;
+  };
+  std::string branch, attribute, output, codes, scale, zero, graph, model;
+  PutBytes(output, 1, "scores");
+  PutBytes(branch, 1, node("Neg", {"x"}, "state"));
+  PutBytes(branch, 1, node("Transpose", {"codes"}, "turned"));
+  PutBytes(branch, 1, node("DequantizeLinear", {"turned", "scale", "zero"}, "weights"));
+  PutBytes(branch, 1, node("MatMul", {"state", "weights"}, "scores"));
+  PutBytes(branch, 12, output);
+  PutBytes(attribute, 1, "branch");
+  PutBytes(attribute, 6, branch);
+  std::string choice = node("If", {"which"}, "scores");
+  for (int i = 0; i < 2; ++i) PutBytes(choice, 5, attribute);
+  for (int i = 0; i < 2; ++i) PutInt(codes, 1, 2);
+  PutInt(codes, 2, 2);
+  PutBytes(codes, 8, "codes");
+  PutBytes(codes, 9, "abcd");
+  PutInt(scale, 2, 1);
+  PutBytes(scale, 4, std::string("\0\0\x80\x3f", 4));
+  PutBytes(scale, 8, "scale");
+  PutInt(zero, 2, 2);
+  PutBytes(zero, 5, "\x05");
+  PutBytes(zero, 8, "zero");
+  PutBytes(graph, 1, choice);
+  for (const std::string& tensor : {codes, scale, zero}) PutBytes(graph, 5, tensor);
+  PutBytes(graph, 12, output);
+  PutInt(model, 1, 8);
+  PutBytes(model, 7, graph);
+  if (!embedding::OnnxGraph::Parse(model)->TakeLastLayer("scores")) __builtin_trap();
+  return {model};
+}
 std::vector<std::string> SafetensorsFiles() {
   const std::string head = R"({"t":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})";
   return {std::string(1, static_cast<char>(head.size())) + std::string(7, '\0') + head +
@@ -204,6 +254,7 @@ std::vector<std::string> IndexHeads() {
 
 std::vector<Target> ModelTargets() {
   return {{"tflite", Tflite, Tflites},
+          {"onnx_model", OnnxModel, OnnxModels},
           {"safetensors", Safetensors, SafetensorsFiles},
           {"tokenizer_file", TokenizerFile, Tokenizers},
           {"tokens", Tokens, Words},

@@ -197,9 +197,26 @@ std::vector<int64_t> Session::ShapeOf(const std::string& name) const {
   return known == impl_->shapes.end() ? std::vector<int64_t>() : known->second;
 }
 
+// Of a model: a file, or bytes, then with a name that is for messages alone.
+struct Session::Source {
+  std::string path;
+  std::string_view bytes;
+};
+
 Result<std::unique_ptr<Session>> Session::Open(const std::string& model_path,
                                                const SessionOptions& options) {
   if (access(model_path.c_str(), R_OK) != 0) return ErrnoError(model_path, errno);
+  return Load({model_path, {}}, options);
+}
+
+Result<std::unique_ptr<Session>> Session::FromBytes(std::string_view model, const std::string& name,
+                                                    const SessionOptions& options) {
+  if (model.empty()) return Error{Code::kCorrupt, name + ": an empty model"};
+  return Load({name, model}, options);
+}
+
+Result<std::unique_ptr<Session>> Session::Load(const Source& source,
+                                               const SessionOptions& options) {
   Runtime* runtime = TRY(Runtime::Get(options.runtime));
   auto impl = std::make_unique<Impl>();
   try {
@@ -213,7 +230,10 @@ Result<std::unique_ptr<Session>> Session::Open(const std::string& model_path,
     if (options.unpack_weights) settings.AddConfigEntry("session.disable_quant_qdq", "1");
     settings.DisableMemPattern();  // shapes differ from call to call
     impl->device = TRY(ChooseDevice(options.device, *runtime, settings));
-    impl->session = Ort::Session(runtime->env(), model_path.c_str(), settings);
+    impl->session =
+        source.bytes.empty()
+            ? Ort::Session(runtime->env(), source.path.c_str(), settings)
+            : Ort::Session(runtime->env(), source.bytes.data(), source.bytes.size(), settings);
     Ort::AllocatorWithDefaultOptions allocator;
     for (size_t i = 0; i < impl->session.GetInputCount(); ++i) {
       impl->inputs.emplace_back(impl->session.GetInputNameAllocated(i, allocator).get());
@@ -225,9 +245,9 @@ Result<std::unique_ptr<Session>> Session::Open(const std::string& model_path,
     }
   } catch (const Ort::Exception& fault) {
     const Code code = CodeOf(fault) == Code::kExhausted ? Code::kExhausted : Code::kCorrupt;
-    return Error{code, model_path + ": " + Explain(fault)};
+    return Error{code, source.path + ": " + Explain(fault)};
   } catch (const std::bad_alloc&) {
-    return Error{Code::kExhausted, model_path + ": not enough memory to load it"};
+    return Error{Code::kExhausted, source.path + ": not enough memory to load it"};
   }
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }

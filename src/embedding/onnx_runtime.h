@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,13 @@ class HeldTensor {
   TensorView As(std::string input) const {
     return {std::move(input), TensorView::Type::kFloat, shape_, values_.data()};
   }
+  // The values from `begin` on, as many as `shape` says; shares this one's memory.
+  // REQUIRES: it has so many
+  HeldTensor Part(size_t begin, std::vector<int64_t> shape) const {
+    size_t count = 1;
+    for (int64_t size : shape) count *= static_cast<size_t>(size);
+    return {std::move(shape), values_.subspan(begin, count), owner_};
+  }
 
  private:
   std::vector<int64_t> shape_;
@@ -73,6 +81,9 @@ class Session {
   // where it can't be had, kCorrupt for a file that isn't a model.
   static Result<std::unique_ptr<Session>> Open(const std::string& model_path,
                                                const SessionOptions& options);
+  // The same for a model in memory, which need not stay. `name` is for messages.
+  static Result<std::unique_ptr<Session>> FromBytes(std::string_view model, const std::string& name,
+                                                    const SessionOptions& options);
   ~Session();
 
   const DeviceInfo& device() const;
@@ -91,6 +102,8 @@ class Session {
 
  private:
   struct Impl;
+  struct Source;
+  static Result<std::unique_ptr<Session>> Load(const Source& source, const SessionOptions& options);
   explicit Session(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,42 +1,14 @@
 #include "embedding/onnx_writer.h"
 
-#include <cstring>
+#include "embedding/protobuf_wire.h"
 
-// Protobuf's wire format: each field is a varint key (number << 3 | wire type) and a value; a
-// message within a message is a field of wire type 2 (length, bytes). Field numbers are from
-// onnx.proto (github.com/onnx/onnx).
+// Field numbers are from onnx.proto (github.com/onnx/onnx).
 
 namespace msearch::embedding {
 namespace {
 
 constexpr int64_t kIrVersion = 8;
 constexpr int64_t kOpset = 17;
-
-void PutVarint(std::string& out, uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
-
-void PutInt(std::string& out, int field, int64_t value) {
-  PutVarint(out, static_cast<uint64_t>(field) << 3);
-  PutVarint(out, static_cast<uint64_t>(value));
-}
-
-void PutBytes(std::string& out, int field, std::string_view bytes) {
-  PutVarint(out, (static_cast<uint64_t>(field) << 3) | 2);
-  PutVarint(out, bytes.size());
-  out += bytes;
-}
-
-void PutFloat(std::string& out, int field, float value) {
-  PutVarint(out, (static_cast<uint64_t>(field) << 3) | 5);
-  char bytes[sizeof(float)];
-  std::memcpy(bytes, &value, sizeof(value));
-  out.append(bytes, sizeof(bytes));
-}
 
 // ValueInfoProto
 std::string ValueInfo(const std::string& name, OnnxType type, std::span<const int64_t> shape) {

@@ -5,8 +5,10 @@
 
 // Speech begins with a frame that is likely enough, and ends when none was for half a second; a
 // little of what is around it belongs to it. Neighbouring stretches share a window, with the pause
-// between them cut short, unless it was so long that they hardly belong together. Speech without a
-// pause is cut where a voice is least likely in the window's last third.
+// between them cut short, unless it was so long that they hardly belong together. Of a stretch that
+// doesn't fit any more, a window takes what comes before a short pause: a window costs the same
+// however much is in it. Speech without a pause is cut where a voice is least likely in the
+// window's last third.
 
 namespace msearch::embedding {
 namespace {
@@ -19,6 +21,7 @@ constexpr size_t kMargin = kRate / 5;     // kept around speech
 constexpr size_t kPauseKept = kRate / 2;  // of a pause within a window
 constexpr size_t kPauseMax = 8 * kRate;   // within a window
 constexpr size_t kVoicedMin = 4;          // frames; less is a click
+constexpr size_t kPartMin = 2 * kRate;    // of speech that is divided between windows
 
 double Seconds(size_t samples) { return static_cast<double>(samples) / kRate; }
 
@@ -114,20 +117,45 @@ Result<> SpeechWindows::CutLongSpeech() {
 
 Result<> SpeechWindows::EndSpeech(size_t length) {
   if (voiced_ < kVoicedMin) return Ok{};
+  size_t begin = 0;
   if (!window_.pieces.empty()) {
     const SpeechWindow::Piece& last = window_.pieces.back();
     const size_t pause = speech_source_ - (last.source + last.length);
-    const size_t kept = std::min(pause, kPauseKept);
-    if (pause > kPauseMax || window_.samples.size() + kept + length > kWindowMax) {
+    const size_t used = window_.samples.size() + std::min(pause, kPauseKept);
+    if (pause > kPauseMax) {
+      TRY(Emit());
+    } else if (used + length > kWindowMax) {
+      begin = used < kWindowMax ? PauseWithin(kWindowMax - used, length) : 0;
+      if (begin > 0) {
+        window_.samples.resize(used, 0.0F);
+        AddPiece(0, begin);
+      }
       TRY(Emit());
     } else {
-      window_.samples.resize(window_.samples.size() + kept, 0.0F);
+      window_.samples.resize(used, 0.0F);
     }
   }
-  window_.pieces.push_back({window_.samples.size(), speech_source_, length});
-  window_.samples.insert(window_.samples.end(), speech_.begin(),
-                         speech_.begin() + static_cast<ptrdiff_t>(length));
+  AddPiece(begin, length);
   return Ok{};
+}
+
+size_t SpeechWindows::PauseWithin(size_t room, size_t length) const {
+  size_t best = 0;
+  float least = kGoOn;
+  for (size_t frame = 0; frame < activities_.size(); ++frame) {
+    const size_t end = lead_in_length_ + (frame + 1) * kFrame;
+    if (end > room || end + kPartMin > length) break;
+    if (end < kPartMin || activities_[frame] > least) continue;
+    least = activities_[frame];
+    best = end;
+  }
+  return best;
+}
+
+void SpeechWindows::AddPiece(size_t begin, size_t end) {
+  window_.pieces.push_back({window_.samples.size(), speech_source_ + begin, end - begin});
+  window_.samples.insert(window_.samples.end(), speech_.begin() + static_cast<ptrdiff_t>(begin),
+                         speech_.begin() + static_cast<ptrdiff_t>(end));
 }
 
 Result<> SpeechWindows::Emit() {

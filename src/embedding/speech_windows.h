@@ -51,6 +51,11 @@ class SpeechWindows {
   // Ends the speech that is being heard at `length` samples after its beginning.
   Result<> EndSpeech(size_t length);
   Result<> CutLongSpeech();
+  // The end of the quietest frame of the speech before `room`, if it is a pause and leaves parts
+  // worth hearing on both sides; otherwise 0.
+  size_t PauseWithin(size_t room, size_t length) const;
+  // Puts samples of the speech at the window's end. REQUIRES: that they fit
+  void AddPiece(size_t begin, size_t end);
   Result<> Emit();
 
   const Activity activity_;

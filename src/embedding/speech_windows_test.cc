@@ -98,6 +98,22 @@ TEST(SpeechWindows, CutSpeechWithoutAPauseWhereItIsQuietest) {
   EXPECT_NEAR(static_cast<double>(total) / kRate, 70, 0.3);
 }
 
+TEST(SpeechWindows, AreFilledUpToAShortPauseOfWhatDoesntFit) {
+  const auto windows = Cut(Recording(
+      {{true, 20}, {false, 1}, {true, 4}, {false, 0.2}, {true, 9}, {false, 0.3}, {true, 8}}));
+  ASSERT_EQ(windows.size(), 2U);
+  ASSERT_EQ(windows[0].pieces.size(), 2U);
+  EXPECT_NEAR(Length(windows[0]), 20.2 + 0.5 + 4.3, 0.2);
+  const SpeechWindow::Piece& first = windows[0].pieces[1];
+  EXPECT_EQ(windows[1].pieces[0].source, first.source + first.length);
+  EXPECT_NEAR(windows[1].EndsAt(Length(windows[1])), 42.5, 0.2);
+
+  // No pause, so nothing is cut through.
+  const auto whole = Cut(Recording({{true, 20}, {false, 1}, {true, 21}}));
+  ASSERT_EQ(whole.size(), 2U);
+  EXPECT_NEAR(Length(whole[0]), 20.2, 0.2);
+}
+
 TEST(SpeechWindows, DontDependOnThePiecesInWhichARecordingComes) {
   const auto recording = Recording({{false, 1}, {true, 20}, {false, 2}, {true, 20}, {false, 1}});
   const auto whole = Cut(recording, recording.size());

@@ -1,6 +1,8 @@
 // What a speech model does for msearch: sound to words, with the times at which they were said.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,9 +25,29 @@ struct SpokenText {
 // An error ends the transcription, so it also serves to stop one.
 using SampleSource = std::function<Result<std::vector<float>>()>;
 
+// What a transcription did, for benchmarks and tests.
+struct TranscriptionTrace {
+  struct Window {
+    std::vector<float> samples;
+    std::vector<int64_t> said;  // tokens of the attempt that was kept, without the end
+    int64_t language = 0;       // its token
+  };
+  bool keep_windows = true;  // they grow with the recording
+  std::vector<Window> windows;
+  size_t steps = 0;     // runs of the decoder
+  size_t attempts = 0;  // at windows
+  // Processor time of the calling thread, in seconds; what is missing from the sum went to rules,
+  // windows and texts.
+  double voice_activity = 0;
+  double spectrogram = 0;
+  double encoder = 0;
+  double decoder = 0;
+};
+
 struct TranscriptionOptions {
   // Languages that may occur ("en", "zh"); empty: any that the model knows.
   std::vector<std::string> languages;
+  TranscriptionTrace* trace = nullptr;  // is added to, where there is one
 };
 
 // Thread-safety: one call at a time.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "embedding/thread_clock.h"
+
 namespace msearch::embedding {
 namespace {
 
@@ -65,7 +67,9 @@ Result<float> VoiceActivity::Probability(std::span<const float> frame) {
       {"input", TensorView::Type::kFloat, {1, kContext + kFrame}, input_.data()},
       state_.As("state"),
       {"sr", TensorView::Type::kInt64, {}, &kRate}};
+  const double before = ThreadSeconds();
   std::vector<HeldTensor> outputs = TRY(session_->RunHeld(inputs, {"output", "stateN"}));
+  seconds_ += ThreadSeconds() - before;
   if (outputs[0].values().size() != 1 || outputs[1].values().size() != kNoState.size()) {
     return Error{Code::kInternal, "voice activity: the model has outputs of another size"};
   }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -24,6 +25,8 @@ class VoiceActivity {
   // How likely it is that somebody speaks in the next kFrame samples. Amid clear speech only every
   // other frame is listened to; the one after it counts as just as likely.
   Result<float> Probability(std::span<const float> frame);
+  // Processor time that this has taken since it was last asked.
+  double TakeSeconds() { return std::exchange(seconds_, 0); }
 
  private:
   static constexpr size_t kContext = 64;  // samples before the frame that the model sees as well
@@ -36,6 +39,7 @@ class VoiceActivity {
   size_t silent_frames_ = 0;
   float last_ = 0;      // probability
   size_t skipped_ = 0;  // frames since it was computed
+  double seconds_ = 0;
 };
 
 }  // namespace msearch::embedding

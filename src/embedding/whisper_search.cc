@@ -1,18 +1,25 @@
 #include "embedding/whisper_search.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
 #include <random>
+#include <set>
 
 #include "embedding/token_scores.h"
 
 // OpenAI's rules: a transcript begins with a moment, moments come in pairs around texts and never
 // go back, and a moment is said when moments together are likelier than any one piece of text. The
-// best token is taken each time; when the outcome is unlikely or runs in a loop, the window is
-// tried again with tokens drawn at random, which finds its way out of most loops. What is still a
-// loop is cut where it begins to repeat.
+// best token is taken each time.
+//
+// A model that has lost the thread says one thing again and again. That ends the attempt. What it
+// said up to the last moment before is kept where that is enough to go by, and the sound from there
+// on is heard afresh, as the beginning of a window: mostly the thread is found again. Otherwise,
+// and when the outcome is unlikely, the window is tried again with tokens drawn at random, not too
+// boldly: what is then still lost is better heard in parts.
 
 namespace msearch::embedding {
 namespace {
@@ -22,32 +29,39 @@ constexpr int64_t kFirstMomentMax = 50;  // 1 s
 constexpr size_t kTokensMax = 440;       // the decoder has 448 places
 // Nobody speaks so fast, in any language.
 constexpr double kTokensPerSecondMax = 15;
-constexpr float kTemperatures[] = {0.0F, 0.4F, 0.8F};
+constexpr float kTemperatures[] = {0.0F, 0.4F};
 constexpr double kUnlikely = -1.0;      // mean logarithm of the tokens' probabilities
 constexpr double kUnbelievable = -1.4;  // words that nobody would find useful
 constexpr float kNothingSaid = 0.6F;
+constexpr double kHeardMin = 4;    // seconds before a loop that are worth keeping
 constexpr uint32_t kSeed = 19198;  // the same window gives the same words
 
 struct Attempt {
   std::vector<int64_t> tokens;
   std::vector<float> logs;  // of each token's probability
-  bool loop = false;
+  bool loop = false;        // cut off behind tokens
+  size_t sound = 0;         // tokens before all that the loop is made of
 
   double MeanLog() const {
     double sum = 0;
     for (float log : logs) sum += log;
     return logs.empty() ? 0 : sum / static_cast<double>(logs.size());
   }
+  void Shorten(size_t count) {
+    tokens.resize(count);
+    logs.resize(count);
+  }
 };
 
 class Search {
  public:
-  Search(const WhisperModel& model, const WhisperTokens& tokens, double seconds)
+  Search(WhisperModel& model, const WhisperTokens& tokens, double seconds)
       : model_(model), tokens_(tokens), seconds_(seconds) {}
 
   Result<Attempt> Run(WhisperModel::Place place, float temperature) {
     Attempt attempt;
     std::vector<int64_t> texts;
+    std::vector<size_t> places;  // in attempt.tokens, of each of texts
     const auto tokens_max =
         std::min(kTokensMax, static_cast<size_t>(20 + seconds_ * kTokensPerSecondMax));
     std::mt19937 random(kSeed);
@@ -63,11 +77,15 @@ class Search {
       attempt.logs.push_back(scores_[best] - LogSumOf(scores_));
       if (token == tokens_.end()) break;
       attempt.tokens.push_back(token);
-      if (token < tokens_.end()) texts.push_back(token);
-      if (const size_t repeated = RepeatedAtEnd(texts); repeated > 0) {
-        attempt.loop = true;
-        CutTexts(attempt, repeated);
-        break;
+      if (token < tokens_.end()) {
+        texts.push_back(token);
+        places.push_back(attempt.tokens.size() - 1);
+        if (const auto loop = LoopAtEnd(texts)) {
+          attempt.loop = true;
+          attempt.sound = places[loop->first];
+          attempt.Shorten(places[loop->again]);
+          break;
+        }
       }
       place = TRY(model_.Say(place, token));
     }
@@ -124,16 +142,7 @@ class Search {
     return std::discrete_distribution<size_t>(weights.begin(), weights.end())(random);
   }
 
-  // Drops the last `count` texts and what was said since the first of them.
-  void CutTexts(Attempt& attempt, size_t count) const {
-    while (count > 0 && !attempt.tokens.empty()) {
-      if (attempt.tokens.back() < tokens_.end()) --count;
-      attempt.tokens.pop_back();
-    }
-    attempt.logs.resize(std::min(attempt.logs.size(), attempt.tokens.size()));
-  }
-
-  const WhisperModel& model_;
+  WhisperModel& model_;
   const WhisperTokens& tokens_;
   const double seconds_;
   std::vector<float> scores_;
@@ -167,41 +176,92 @@ std::vector<WindowText> TextsOf(const Attempt& attempt, const WhisperTokens& tok
   return out;
 }
 
+// Shortens an attempt that ended in a loop to what it said before, up to the moment at which the
+// last of that ends. Not where that is too little, or unlikely itself.
+bool KeepSound(Attempt& attempt, const WhisperTokens& tokens) {
+  size_t end = attempt.sound;
+  while (end > 0 && !(tokens.IsMoment(attempt.tokens[end - 1]) && end > 1 &&
+                      !tokens.IsMoment(attempt.tokens[end - 2]))) {
+    --end;
+  }
+  if (end == 0 || tokens.SecondsOf(attempt.tokens[end - 1]) < kHeardMin) return false;
+  Attempt sound = attempt;
+  sound.Shorten(end);
+  if (sound.MeanLog() < kUnlikely) return false;
+  attempt = std::move(sound);
+  return true;
+}
+
 }  // namespace
 
-size_t RepeatedAtEnd(const std::vector<int64_t>& tokens) {
+std::optional<Loop> LoopAtEnd(std::span<const int64_t> tokens) {
   constexpr size_t kPeriodMax = 32, kTimes = 4, kLengthMin = 12;
-  for (size_t period = 1; period <= kPeriodMax && period < tokens.size(); ++period) {
+  const size_t size = tokens.size();
+  for (size_t period = 1; period <= kPeriodMax && period < size; ++period) {
     size_t same = 0;
-    while (same + period < tokens.size() &&
-           tokens[tokens.size() - 1 - same] == tokens[tokens.size() - 1 - same - period]) {
+    while (same + period < size && tokens[size - 1 - same] == tokens[size - 1 - same - period]) {
       ++same;
     }
-    if (same >= std::max((kTimes - 1) * period, kLengthMin - period)) return same;
+    if (same < std::max((kTimes - 1) * period, kLengthMin - period)) continue;
+    return Loop{size - same - period, size - same};
   }
-  return 0;
+
+  // With small changes from time to time: hardly any four tokens in a row are new.
+  constexpr size_t kRow = 4, kLately = 48, kNewMin = 22;
+  if (size < kLately + kRow) return std::nullopt;
+  const size_t rows = size - kRow + 1;
+  const auto row = [&](size_t begin) {
+    std::array<int64_t, kRow> out;
+    std::copy_n(tokens.begin() + static_cast<ptrdiff_t>(begin), kRow, out.begin());
+    return out;
+  };
+  std::set<std::array<int64_t, kRow>> lately;
+  for (size_t begin = rows - kLately; begin < rows; ++begin) lately.insert(row(begin));
+  if (lately.size() >= kNewMin) return std::nullopt;
+  std::map<std::array<int64_t, kRow>, size_t> first;
+  std::vector<size_t> seen(rows, size);  // where the row that begins here stood before
+  for (size_t begin = 0; begin < rows; ++begin) {
+    const auto [at, is_new] = first.try_emplace(row(begin), begin);
+    if (!is_new) seen[begin] = at->second;
+  }
+  // The longest end of which most was said before.
+  std::optional<Loop> loop;
+  size_t repeated = 0;
+  for (size_t begin = rows; begin-- > 0;) {
+    if (seen[begin] == size) continue;
+    ++repeated;
+    if (repeated * 4 >= (rows - begin) * 3) loop = Loop{seen[begin], begin};
+  }
+  return loop;
 }
 
 std::vector<float> Probabilities(std::span<const float> scores, const std::vector<int64_t>& of) {
-  const float most = *std::max_element(scores.begin(), scores.end());
-  double sum = 0;
-  for (float score : scores) sum += std::exp(score - most);
+  const float log_sum = LogSumOf(scores);
   std::vector<float> out;
   for (int64_t token : of) {
-    out.push_back(static_cast<float>(std::exp(scores[static_cast<size_t>(token)] - most) / sum));
+    out.push_back(std::exp(scores[static_cast<size_t>(token)] - log_sum));
   }
   return out;
 }
 
-Result<std::vector<WindowText>> FindWords(const WhisperModel& model, const WhisperTokens& tokens,
-                                          const WhisperBeginning& beginning, double seconds) {
+Result<WindowWords> FindWords(WhisperModel& model, const WhisperTokens& tokens,
+                              const WhisperBeginning& beginning, double seconds) {
   Search search(model, tokens, seconds);
+  WindowWords out;
+  out.heard = seconds;
   std::optional<Attempt> best;
   for (float temperature : kTemperatures) {
     Attempt attempt = TRY(search.Run(beginning.place, temperature));
+    ++out.attempts;
     const double mean_log = attempt.MeanLog();
     if (beginning.nothing_said > kNothingSaid && mean_log < kUnlikely) {
-      return std::vector<WindowText>();
+      out.said = std::move(attempt.tokens);
+      return out;
+    }
+    if (attempt.loop && KeepSound(attempt, tokens)) {
+      out.heard = tokens.SecondsOf(attempt.tokens.back());
+      best = std::move(attempt);
+      break;
     }
     const bool good = !attempt.loop && mean_log >= kUnlikely;
     if (good || !best || (best->loop && !attempt.loop) ||
@@ -210,8 +270,11 @@ Result<std::vector<WindowText>> FindWords(const WhisperModel& model, const Whisp
     }
     if (good) break;
   }
-  if (best->MeanLog() < kUnbelievable) return std::vector<WindowText>();
-  return TextsOf(*best, tokens, seconds);
+  const bool believable = best->MeanLog() >= kUnbelievable;
+  out.lost = !believable || (best->loop && out.heard == seconds);
+  if (believable) out.texts = TextsOf(*best, tokens, seconds);
+  out.said = std::move(best->tokens);
+  return out;
 }
 
 }  // namespace msearch::embedding

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,16 +26,28 @@ struct WhisperBeginning {
   float nothing_said = 0;  // how likely it is that nobody speaks
 };
 
-// `seconds`: how much of the window is sound. Gives nothing when the model is sure that nobody
+struct WindowWords {
+  std::vector<WindowText> texts;
+  std::vector<int64_t> said;  // tokens of the attempt that was kept, also where it gave no texts
+  size_t attempts = 0;
+  double heard = 0;   // seconds of the window that the texts are of; the rest is to be heard again
+  bool lost = false;  // the thread, in all attempts: a shorter window may do better
+};
+
+// `seconds`: how much of the window is sound. Gives no texts when the model is sure that nobody
 // speaks, or when all it finds is too unlikely to be believed.
-Result<std::vector<WindowText>> FindWords(const WhisperModel& model, const WhisperTokens& tokens,
-                                          const WhisperBeginning& beginning, double seconds);
+Result<WindowWords> FindWords(WhisperModel& model, const WhisperTokens& tokens,
+                              const WhisperBeginning& beginning, double seconds);
 
-// How many tokens at the end only repeat what stands before them; 0 when that is too little to be
-// called a loop.
-size_t RepeatedAtEnd(const std::vector<int64_t>& tokens);
+// Tokens that only say again what stands before them.
+struct Loop {
+  size_t first = 0;  // where it was said first
+  size_t again = 0;  // from here on
+};
+// Whether tokens end in a loop. What people repeat, a sentence said twice, isn't one.
+std::optional<Loop> LoopAtEnd(std::span<const int64_t> tokens);
 
-// exp(scores) in proportion, of the tokens named; the sum of all tokens' is 1.
+// exp(scores) in proportion, of the tokens named; the sum of all tokens' is 1. To three digits.
 std::vector<float> Probabilities(std::span<const float> scores, const std::vector<int64_t>& of);
 
 }  // namespace msearch::embedding
