@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "daemon/asking.h"
 #include "daemon/commands.h"
 #include "daemon/machine_queue.h"
@@ -244,10 +245,20 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
   return options;
 }
 
+// Made with the catalog, and gone with it.
+Result<std::string> LibraryId(catalog::Catalog& catalog) {
+  const std::string key = "library.id";
+  if (const auto known = TRY(catalog.GetSetting(key))) return *known;
+  const std::string id = HexEncode(RandomBytes(16));
+  TRY(catalog.SetSetting(key, id));
+  return id;
+}
+
 Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   const Settings& settings = process.settings;
   controller->catalog = TRY(catalog::Catalog::OpenSqlite(process.layout.catalog));
-  controller->opened_queue = TRY(OpenMachineQueue(process, true, {}));
+  const std::string library = TRY(LibraryId(*controller->catalog));
+  controller->opened_queue = TRY(OpenMachineQueue(process, library, {}));
   controller->queue = controller->opened_queue.queue;
   controller->blobs = TRY(OpenBlobs(settings, process.layout));
   auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{

@@ -28,7 +28,7 @@ Result<std::shared_ptr<queue::TaskQueue>> AwaitServer(const RoleProcess& process
 
 }  // namespace
 
-Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, bool owner,
+Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, const std::string& library,
                                       const std::stop_token& stop) {
   const Settings& settings = process.settings;
   const auto redis = RedisOptions(settings);
@@ -47,7 +47,9 @@ Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, bool owner,
   queue::FailoverOptions options;
   // All processes of a machine see the same server: one of them tells.
   queue::RedisQueueOptions server = *redis;
+  const bool owner = !library.empty();
   server.warns = owner;
+  if (owner) server.library = {library, process.layout.data + " on " + process.info.host};
   options.open_shared = [redis = std::move(server)]() -> Result<std::shared_ptr<queue::TaskQueue>> {
     return std::shared_ptr<queue::TaskQueue>(TRY(queue::OpenRedisQueue(redis)));
   };

@@ -22,8 +22,9 @@ struct MachineQueue {
   std::string problem() const { return failover == nullptr ? "" : failover->problem(); }
 };
 
-// `owner`: the controller. On a compute server waits until Redis answers or `stop`.
-Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, bool owner,
+// `library`: the id of the controller's catalog; empty for all others. On a compute server waits
+// until Redis answers or `stop`.
+Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, const std::string& library,
                                       const std::stop_token& stop);
 
 // "embedded", "Redis at HOST:PORT".

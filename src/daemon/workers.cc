@@ -308,7 +308,7 @@ queue::Outcome HandleScan(watch::Monitor& monitor, const queue::TaskContext& tas
 }  // namespace
 
 int RunMonitor(const RoleProcess& process, StopSignals& signals) {
-  auto opened_queue = OpenMachineQueue(process, false, signals.token());
+  auto opened_queue = OpenMachineQueue(process, "", signals.token());
   if (!opened_queue.ok()) return TryAgain(opened_queue.error());
   const auto queue = opened_queue->queue;
   QueueReporter reporter(queue);
@@ -348,7 +348,7 @@ int RunMonitor(const RoleProcess& process, StopSignals& signals) {
 }
 
 int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
-  auto opened_queue = OpenMachineQueue(process, false, signals.token());
+  auto opened_queue = OpenMachineQueue(process, "", signals.token());
   if (!opened_queue.ok()) return TryAgain(opened_queue.error());
   const auto queue = opened_queue->queue;
   auto opened = OpenSources(process, signals.token());
@@ -436,7 +436,7 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
 }  // namespace
 
 int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
-  auto opened_queue = OpenMachineQueue(process, false, signals.token());
+  auto opened_queue = OpenMachineQueue(process, "", signals.token());
   if (!opened_queue.ok()) return TryAgain(opened_queue.error());
   const auto queue = opened_queue->queue;
   auto opened = OpenSources(process, signals.token());

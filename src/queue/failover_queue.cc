@@ -104,6 +104,9 @@ void FailoverQueue::LookAsOwner() {
     back_since_.reset();
   }
   const State state = state_;
+  if (!answer.ok() && answer.code() == Code::kConflict && state != State::kLocal) {
+    return SwitchTo(State::kLocal, answer.message());  // it's not ours any more
+  }
   if (state == State::kLocal) {
     if (answer.ok() && now - *back_since_ >= options_.patience) SwitchTo(State::kDraining, "");
     return;

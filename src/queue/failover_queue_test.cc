@@ -61,6 +61,7 @@ class Server final : public TaskQueue {
  public:
   explicit Server(std::shared_ptr<TaskQueue> queue) : queue_(std::move(queue)) {}
   std::atomic<bool> away = false;
+  std::atomic<bool> taken = false;  // by another library
 
 #define UNLESS_AWAY(call)                                                \
   if (away) return Error{Code::kUnavailable, "server: does not answer"}; \
@@ -103,7 +104,10 @@ class Server final : public TaskQueue {
   Result<std::vector<WorkerInfo>> Workers() override { UNLESS_AWAY(Workers()); }
   Result<> Maintain(const Retention& retention) override { UNLESS_AWAY(Maintain(retention)); }
   Result<> RaiseEpoch(uint64_t epoch) override { UNLESS_AWAY(RaiseEpoch(epoch)); }
-  Result<std::string> StateId() override { UNLESS_AWAY(StateId()); }
+  Result<std::string> StateId() override {
+    if (taken) return Error{Code::kConflict, "server: in use by another library"};
+    UNLESS_AWAY(StateId());
+  }
 #undef UNLESS_AWAY
 
  private:
@@ -226,6 +230,18 @@ TEST_F(Failover, ALostServerIsReplacedAndTakenUpAgain) {
   const auto rest = Take("embed", *queue_);
   ASSERT_THAT(rest, SizeIs(1));
   EXPECT_EQ(rest[0].task.unique_key, "before");
+}
+
+TEST_F(Failover, AServerThatAnotherLibraryTookIsLeftAtOnce) {
+  options_.patience = std::chrono::hours(1);
+  Start();
+  EXPECT_EQ(queue_->state(), State::kShared);
+  server_->taken = true;
+  queue_->Look();
+  EXPECT_EQ(queue_->state(), State::kLocal);
+  EXPECT_THAT(queue_->problem(), HasSubstr("another library"));
+  options_.state_path = directory_.path() + "/other";
+  EXPECT_EQ(FailoverQueue::Open(options_).code(), Code::kConflict);
 }
 
 TEST_F(Failover, WhatWasBegunLocallyIsDrainedFirstAndWhatIsRebuiltIsNot) {

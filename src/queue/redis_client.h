@@ -65,6 +65,8 @@ class RedisQueue final : public TaskQueue {
   // Calls until it sees to less than `step` at once.
   Result<> Repeat(const Command& command, int64_t step);
   Result<UnixMs> Now();
+  // Claims the queue for our library; empty when another one's claim has ended.
+  Result<std::string> Own(Milliseconds duration, bool takes_over);
 
   // A channel that tasks come through, and what is known about it.
   struct Hand {

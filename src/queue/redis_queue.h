@@ -13,6 +13,12 @@
 
 namespace msearch::queue {
 
+// A library to which a queue belongs, since its tasks name files by the numbers that they have there.
+struct QueueLibrary {
+  std::string id;     // the same whenever it's opened; empty: none
+  std::string place;  // for people: its folder and machine
+};
+
 struct RedisQueueOptions {
   storage::RedisOptions server;  // its route_key is filled in
   // Before every key. For a cluster it holds a hash tag, "{msearch}:", so that all keys live in one
@@ -26,6 +32,11 @@ struct RedisQueueOptions {
   // while nobody maintains the queue.
   Milliseconds look_every{5000};
   bool warns = true;  // in the log, of what a server that can be used might do better
+  // Of the process that owns it. StateId() then claims the queue for that library, for
+  // `library_ttl`: kConflict while another one holds it. What one that held it before, and whose
+  // claim has ended, left in the queue is removed, so that the state is another.
+  QueueLibrary library;
+  Milliseconds library_ttl{15000};
 };
 
 // Connects and checks the server: kUnsupported for one that is too old, kInvalid for one that may

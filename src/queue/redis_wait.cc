@@ -66,7 +66,10 @@ Result<RedisReply> ReadMessage(std::string_view message) {
 RedisQueue::RedisQueue(const RedisQueueOptions& options, std::shared_ptr<storage::Redis> redis)
     : options_(options), redis_(std::move(redis)) {}
 
-RedisQueue::~RedisQueue() = default;
+RedisQueue::~RedisQueue() {
+  // So that whoever comes next needn't wait.
+  if (!options_.library.id.empty()) (void)Own(Milliseconds(0), false);
+}
 
 Result<std::vector<Lease>> RedisQueue::ReadLeases(const Reply& reply, const std::string& worker,
                                                   Milliseconds duration) {

@@ -1,7 +1,10 @@
 // What producers, holders of leases and people do to tasks.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <unordered_set>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "queue/change.h"
 #include "queue/embedded_schema.h"
@@ -258,7 +261,31 @@ Result<> RedisQueue::RaiseEpoch(uint64_t epoch) {
   return Ok{};
 }
 
+Result<std::string> RedisQueue::Own(Milliseconds duration, bool takes_over) {
+  const QueueLibrary& library = options_.library;
+  RedisCommand command = Function("own");
+  command.Add(library.id).Add(library.place).Add(duration.count());
+  command.Add(HexEncode(RandomBytes(16))).Add(takes_over ? "1" : "");
+  Result<RedisReply> reply = Run(command);
+  if (reply.ok()) return reply->text;
+  if (reply.code() != Code::kConflict) return reply.error();
+  return Error{Code::kConflict,
+               fmt::format("redis {}: its queue is in use by another library ({}): give this one a "
+                           "redis.prefix or redis.db of its own",
+                           redis_->where(), reply.message())};
+}
+
 Result<std::string> RedisQueue::StateId() {
+  if (!options_.library.id.empty()) {
+    const std::string state = TRY(Own(options_.library_ttl, false));
+    if (!state.empty()) return state;
+    LOG_WARNING("redis {}: its queue was another library's: what that left is removed",
+                redis_->where());
+    constexpr int64_t kStep = 500;
+    while (TRY(Run(Function("clear").Add(kStep))).integer == kStep) {
+    }
+    return Own(options_.library_ttl, true);
+  }
   // Made by whoever asks first; gone with everything else.
   const std::string fresh = HexEncode(RandomBytes(16));
   const RedisReply reply =

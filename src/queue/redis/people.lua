@@ -76,6 +76,14 @@ register('overdue', {'allow-oom'}, function(args)
   return seen
 end)
 
+local function delete_task(id)
+  local keys = {}
+  for i, part in ipairs({'status', 'data', 'result', 'progress', 'events', 'followers'}) do
+    keys[i] = prefix .. 'task:' .. id .. ':' .. part
+  end
+  call('DEL', unpack(keys))
+end
+
 local function remove(id)
   local task = load(id)
   if not task then return end
@@ -84,11 +92,7 @@ local function remove(id)
   if task.i then
     call('LREM', prefix .. 'queue:index:' .. part_of(floor(tonumber(task.i) / 16)), 1, id)
   end
-  local keys = {}
-  for i, part in ipairs({'status', 'data', 'result', 'progress', 'events', 'followers'}) do
-    keys[i] = prefix .. 'task:' .. id .. ':' .. part
-  end
-  call('DEL', unpack(keys))
+  delete_task(id)
 end
 
 -- When the oldest of a queue's ended tasks ended. Ghosts before it are dropped.
@@ -268,6 +272,49 @@ register('epoch', {'allow-oom'}, function(args)
     call('HSET', meta, 'epoch', args[3])
   end
   return 1
+end)
+
+-- own: ARGV = now, tail, library, its place, for how long in milliseconds (0: no longer), state id if there
+-- is none, '1' to take the place of another library whose claim has ended. Returns the state id, or
+-- nothing when that is needed; error conflict, with its place, while another library holds the queue.
+register('own', {'allow-oom'}, function(args)
+  local key = prefix .. 'queue:library'
+  local seen = call('HMGET', key, 'id', 'place', 'till')
+  if seen[1] and seen[1] ~= args[3] then
+    if number(seen[3]) > now then return fault('conflict', seen[2] or '') end
+    if args[7] ~= '1' then return '' end
+  end
+  call('HSET', key, 'id', args[3], 'place', args[4], 'till', format('%d', now + tonumber(args[5])))
+  return call('SET', prefix .. 'queue:state', args[6], 'NX', 'GET') or args[6]
+end)
+
+-- clear: ARGV = now, tail, how many tasks at most. Removes what is in the queue, but not the numbers that only
+-- grow. Returns how many tasks were removed; less than asked for when nothing is left.
+register('clear', {'allow-oom'}, function(args)
+  local limit, removed = tonumber(args[3]), 0
+  local ends = call('HMGET', meta, 'first', 'serial')
+  for part = number(ends[1]), part_of(number(ends[2])) do
+    local key = prefix .. 'queue:index:' .. part
+    for _, id in ipairs(call('LPOP', key, limit - removed) or {}) do
+      delete_task(id)
+      call('DEL', prefix .. 'task:' .. id .. ':children')
+      removed = removed + 1
+    end
+    if removed == limit then return removed end
+    call('HSET', meta, 'first', part)
+  end
+  for _, queue in ipairs(call('SMEMBERS', prefix .. 'queue:names')) do
+    for priority = 0, 2 do call('DEL', queue_key(queue, priority)) end
+    for _, part in ipairs({'pending', 'delayed', 'waiting', 'processing', 'leases', 'completed',
+                           'failed', 'cancelled', 'stats'}) do
+      call('DEL', queue_key(queue, part))
+    end
+    call('HDEL', meta, 'paused:' .. queue, 'known:' .. queue)
+  end
+  for _, part in ipairs({'names', 'unique', 'marked', 'state'}) do
+    call('DEL', prefix .. 'queue:' .. part)
+  end
+  return removed
 end)
 
 -- beat: ARGV = now, tail, name as in process:NAME:status, longer name if another process has that one,

@@ -268,6 +268,57 @@ TEST_F(RedisServers, WaitsForTheEndOfTasksGoOnAfterARestart) {
   }));
 }
 
+TEST_F(RedisServers, QueueBelongsToOneLibraryAtATime) {
+  RedisServer server;
+  test::ManualClock clock;
+  RedisQueueOptions options = OptionsFor(server);
+  options.clock = &clock;
+  options.library = {"one", "/photos/one on host"};
+  const auto one = Open(options);
+  const std::string state = *one->StateId();
+  std::vector<NewTask> tasks(1200, MakeTask());
+  tasks[7].unique_key = "key";
+  ASSERT_TRUE(one->Enqueue(tasks).ok());
+  const Lease lease = one->TakeLeases(Request())->at(0);
+  ASSERT_TRUE(Finish(*one, one->TakeLeases(Request())->at(0)).ok());
+  EXPECT_EQ(*one->StateId(), state);
+
+  options.library = {"two", "/photos/two on host"};
+  const auto two = Open(options);
+  const auto refused = two->StateId();
+  EXPECT_EQ(refused.code(), Code::kConflict);
+  EXPECT_THAT(refused.message(), HasSubstr("/photos/one on host"));
+  EXPECT_THAT(refused.message(), HasSubstr("redis.prefix"));
+  EXPECT_EQ(one->Stats()->at(0).queued, 1198);
+
+  // Stopped or dead: its tasks name files of its own, which would be others here.
+  clock.Advance(options.library_ttl + Milliseconds(1));
+  const auto taken = two->StateId();
+  ASSERT_TRUE(taken.ok()) << taken.message();
+  EXPECT_NE(*taken, state);
+  EXPECT_EQ(*two->StateId(), *taken);
+  EXPECT_EQ(*two->Count({}), 0);
+  EXPECT_EQ(server.Call({"KEYS", "task:*"}), "");
+  EXPECT_EQ(Finish(*two, lease).code(), Code::kStale);
+  EXPECT_EQ(one->StateId().code(), Code::kConflict);
+  const TaskId id = *two->Enqueue(MakeTask());
+  EXPECT_GT(two->TakeLeases(Request())->at(0).token.counter, lease.token.counter);
+  EXPECT_EQ(two->Get(id)->status, Status::kStarted);
+}
+
+TEST_F(RedisServers, LibraryThatIsClosedGivesItsQueueBack) {
+  RedisServer server;
+  RedisQueueOptions options = OptionsFor(server);
+  options.library = {"one", "here"};
+  auto one = Open(options);
+  ASSERT_TRUE(one->StateId().ok());
+  options.library = {"two", "there"};
+  const auto two = Open(options);
+  EXPECT_EQ(two->StateId().code(), Code::kConflict);
+  one.reset();
+  EXPECT_TRUE(two->StateId().ok());
+}
+
 TEST_F(RedisServers, ServerThatMayEvictTasksIsRefused) {
   RedisServer server({"--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"});
   const auto queue = OpenRedisQueue(OptionsFor(server));
