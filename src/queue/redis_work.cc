@@ -1,6 +1,4 @@
 // What producers, holders of leases and people do to tasks.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <unordered_set>
 
