@@ -275,8 +275,9 @@ Result<std::unique_ptr<RedisConnection>> Redis::LogIn(const RedisEndpoint& endpo
   return connection;
 }
 
-Result<RedisReply> Redis::CallOn(RedisConnection& connection, const RedisCommand& command) {
-  auto reply = connection.Call(command, steady_clock::now() + options_.command_timeout);
+Result<RedisReply> Redis::CallOn(RedisConnection& connection, const RedisCommand& command,
+                                 std::chrono::microseconds watch) {
+  auto reply = connection.Call(command, steady_clock::now() + options_.command_timeout, watch);
   if (!reply.ok()) return AsAway(reply.error());
   Explain(connection.endpoint(), &*reply);
   return reply;
@@ -288,10 +289,10 @@ Result<RedisReply> Redis::CallAsking(const RedisEndpoint& endpoint, const RedisC
   return CallOn(*connection, command);
 }
 
-Result<RedisReply> Redis::Call(const RedisCommand& command) {
+Result<RedisReply> Redis::Call(const RedisCommand& command, std::chrono::microseconds watch) {
   for (int redirects = 0;; ++redirects) {
     std::unique_ptr<RedisConnection> connection = TRY(Borrow());
-    Result<RedisReply> reply = CallOn(*connection, command);
+    Result<RedisReply> reply = CallOn(*connection, command, watch);
     if (!reply.ok()) {
       GiveBack(nullptr);
       return reply;

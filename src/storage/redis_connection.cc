@@ -312,10 +312,12 @@ void RedisConnection::WatchFor(std::chrono::microseconds duration) const {
   while (poll(&fd, 1, 0) == 0 && steady_clock::now() < end) sched_yield();
 }
 
-Result<RedisReply> RedisConnection::Call(const RedisCommand& command, SteadyTime deadline) {
+Result<RedisReply> RedisConnection::Call(const RedisCommand& command, SteadyTime deadline,
+                                         std::chrono::microseconds watch) {
   std::string bytes;
   command.AppendTo(bytes);
   TRY(Send(bytes, deadline));
+  if (watch.count() > 0) WatchFor(watch);
   std::optional<RedisReply> reply = TRY(Receive(deadline));
   return *std::move(reply);
 }

@@ -62,7 +62,9 @@ class RedisConnection {
   // Looks again and again for so long whether there is something to receive, giving way to whoever
   // wants the processor: to be woken takes longer than a short answer.
   void WatchFor(std::chrono::microseconds duration) const;
-  Result<RedisReply> Call(const RedisCommand& command, SteadyTime deadline);
+  // `watch`: as WatchFor, before it waits for the answer.
+  Result<RedisReply> Call(const RedisCommand& command, SteadyTime deadline,
+                          std::chrono::microseconds watch = {});
   // Between calls: whether the other side is still there and has said nothing unasked for.
   bool Quiet();
   const RedisEndpoint& endpoint() const { return endpoint_; }
