@@ -216,6 +216,7 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
                                   std::shared_ptr<ReaderChoice> readers) {
   const Settings& settings = process.settings;
   ingest::LibraryOptions options;
+  options.data_directory = process.layout.data;
   options.index_directory = process.layout.index;
   options.thumbnail_directory = process.layout.thumbnails;
   options.build_directory = process.layout.builds;

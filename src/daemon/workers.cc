@@ -314,6 +314,7 @@ int RunMonitor(const RoleProcess& process, StopSignals& signals) {
   QueueReporter reporter(queue);
   watch::MonitorOptions options;
   options.database = process.layout.monitor;
+  options.own_folder = process.layout.data;
   options.settle = Milliseconds(process.settings.Integer("processes.file_monitor.settle_ms"));
   auto opened = watch::Monitor::Open(options, &reporter);
   if (!opened.ok()) return TryAgain(opened.error());

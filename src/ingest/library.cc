@@ -256,6 +256,11 @@ Result<catalog::Root> Library::AddRoot(watch::RootSpec spec, const std::string& 
   if (error) return Error{Code::kNotFound, spec.path + ": " + error.message()};
   if (!fs::is_directory(path)) return Error{Code::kInvalid, spec.path + ": not a folder"};
   if (path == "/") return Error{Code::kInvalid, "/: the whole file system can't be a root"};
+  const std::string own = fs::canonical(options_.data_directory, error).string();
+  if (!error && (path.string() + "/").starts_with(own + "/")) {
+    return Error{Code::kInvalid,
+                 spec.path + ": is or lies in the data folder of msearch, which is never indexed"};
+  }
   if (spec.name.empty()) {
     spec.name = path.filename().string();
     std::set<std::string> taken;

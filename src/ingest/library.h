@@ -31,6 +31,7 @@
 namespace msearch::ingest {
 
 struct LibraryOptions {
+  std::string data_directory;  // no root is or lies in it; empty: anywhere
   std::string index_directory;
   std::string thumbnail_directory;
   std::string build_directory;

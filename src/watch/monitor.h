@@ -89,6 +89,7 @@ class Reporter {
 
 struct MonitorOptions {
   std::string database;        // the snapshot's file
+  std::string own_folder;      // left out of every root, with all below it; empty: none
   Milliseconds settle{2000};   // a file counts once its size and time held still so long
   Milliseconds coalesce{200};  // changes are gathered this long before they are reported
   Milliseconds recheck{5000};  // an unreachable root is looked at again this often

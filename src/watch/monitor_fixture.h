@@ -246,11 +246,14 @@ class MonitorFixture : public testing::Test {
  protected:
   MonitorFixture() { fs::create_directory(root_); }
 
-  Milliseconds settle_{40};  // of monitors opened from now on
+  // Of monitors opened from now on:
+  Milliseconds settle_{40};
+  std::string own_folder_;
 
   MonitorOptions Options() const {
     MonitorOptions options;
     options.database = directory_.path() + "/watch.db";
+    options.own_folder = own_folder_;
     options.settle = settle_;
     options.coalesce = Milliseconds(20);
     options.recheck = Milliseconds(30);

@@ -37,6 +37,7 @@ RootWatcher::RootWatcher(const StoredRoot& root, const MonitorOptions& options,
                          std::unique_ptr<Snapshot> snapshot, Reporter* reporter)
     : root_(root.id),
       options_(options),
+      own_folder_(options.own_folder),
       file_system_(options.file_system != nullptr ? *options.file_system : RealFileSystem()),
       snapshot_(std::move(snapshot)),
       outbox_(reporter, snapshot_.get(), root.id, root.files,
@@ -384,8 +385,8 @@ Result<Round> RootWatcher::NewRound(bool full) {
     ShowProgress(counts);
     return !interrupted_;
   };
-  return Round{root_,     snapshot_.get(), &outbox_, &settling_, nullptr,
-               &*filter_, std::move(tree), full,     progress};
+  return Round{root_,     snapshot_.get(), &outbox_,        &settling_, nullptr,
+               &*filter_, &own_folder_,    std::move(tree), full,       progress};
 }
 
 void RootWatcher::NoteLooking(bool looking) {

@@ -70,6 +70,7 @@ class RootWatcher : public std::enable_shared_from_this<RootWatcher> {
 
   const int64_t root_;
   const MonitorOptions options_;
+  const OwnFolder own_folder_;
   const FileSystem& file_system_;
   const std::unique_ptr<Snapshot> snapshot_;
   Outbox outbox_;

@@ -8,6 +8,7 @@
 #include "watch/filter.h"
 #include "watch/notifier.h"
 #include "watch/outbox.h"
+#include "watch/own_folder.h"
 #include "watch/settling.h"
 #include "watch/snapshot.h"
 #include "watch/tree.h"
@@ -29,6 +30,7 @@ struct Round {
   Settling* settling;
   Notifier* notifier;  // null: directories aren't watched
   const Filter* filter;
+  const OwnFolder* own_folder;
   Tree tree;
   bool full;  // every file is reported, changed or not
   // Called now and then; false ends the round with kCancelled.

@@ -220,6 +220,44 @@ TEST_F(ScanTest, WhatIsExcludedLaterIsGone) {
   EXPECT_EQ(reporter_.Model("root"), Disk());
 }
 
+TEST_F(ScanTest, OwnFolderIsLeftOutHoweverItIsReached) {
+  Write("a", "x");
+  Write("data/b", "y");
+  Write("data/deep/c", "z");
+  fs::create_directory_symlink(At("data"), At("to_data"));
+  fs::create_directory_symlink(At("data/deep"), At("to_deep"));
+  RootSpec spec = Spec();
+  spec.follow_links = true;
+  Start(spec);
+  EXPECT_EQ(reporter_.Paths("root").size(), 6u);
+  CloseMonitor();
+  own_folder_ = At("to_data");
+  Start(spec);
+  EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a"));
+  EXPECT_EQ(Status().files, 1u);
+  reporter_.TakeChanges();
+  Scan(true);
+  EXPECT_EQ(reporter_.changes(), 1u);
+}
+
+TEST_F(ScanTest, RootInsideTheOwnFolderBecomesEmpty) {
+  Write("a", "x");
+  Write("b/c", "y");
+  Start();
+  EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a", "b/c"));
+  for (const std::string& own : {root_, directory_.path()}) {
+    CloseMonitor();
+    own_folder_ = own;
+    Start();
+    EXPECT_THAT(reporter_.Paths("root"), IsEmpty()) << own;
+    EXPECT_EQ(Scan().state, RootState::kWatching);
+  }
+  CloseMonitor();
+  own_folder_.clear();
+  Start();
+  EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a", "b/c"));
+}
+
 TEST_F(ScanTest, LinksAreFollowedOnlyWhenWantedAndLoopsEnd) {
   Write("a/file", "x");
   fs::create_directory(directory_.path() + "/elsewhere");

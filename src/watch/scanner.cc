@@ -74,6 +74,10 @@ Result<> Scanner::Visit(const Step& step, std::vector<Step>* next) {
   int error = file_system.OpenDirectory(round_.tree.fd(), step.path, follow, &fd);
   if (error == 0) error = file_system.Stat(fd.get(), "", false, &info);
   if (error == 0 && IsLoop(step, info)) return Ok{};
+  if (error == 0 && round_.own_folder->Holds(fd.get(), info)) {
+    if (step.row) sweep_.MissTree(*step.row, step.path, true);
+    return Ok{};
+  }
   if (error == 0) {
     WatchDirectory(fd.get(), step.path);
     error = file_system.List(fd.get(), &listing_);

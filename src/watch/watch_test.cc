@@ -209,6 +209,21 @@ TEST_F(WatchTest, ExcludedNamesAreNotNoticed) {
   EXPECT_EQ(reporter_.changes(), 2u);
 }
 
+TEST_F(WatchTest, OwnFolderIsNotWatched) {
+  fs::create_directory(At("data"));
+  own_folder_ = At("data");
+  Start();
+  Write("data/a", "x");
+  Write("data/new/b", "x");
+  Write("c", "x");
+  ASSERT_TRUE(Eventually([&] { return reporter_.Count(Kind::kPresent, "c") == 1; }));
+  EXPECT_THAT(reporter_.Paths("root"), ElementsAre("c"));
+  Write("data/new/b", "xy");
+  Write("d", "x");
+  ASSERT_TRUE(Eventually([&] { return reporter_.Count(Kind::kPresent, "d") == 1; }));
+  EXPECT_EQ(reporter_.changes(), 2u);
+}
+
 TEST_F(WatchTest, LinkedDirectoriesAreWatchedToo) {
   fs::create_directory(directory_.path() + "/far");
   RootSpec spec = Spec();

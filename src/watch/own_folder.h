@@ -1,0 +1,26 @@
+// msearch's own data folder: never looked into, in whatever root it lies and however it is reached.
+// What is indexed is written there, so looking would find more to index each time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "watch/file_system.h"
+
+namespace msearch::watch {
+
+// Immutable, so thread-safe.
+class OwnFolder {
+ public:
+  // Links in `path` are resolved now. Empty, or not there: nothing lies in it.
+  explicit OwnFolder(const std::string& path);
+  // Whether an open directory is this folder or lies below it: by a link or by another mount too.
+  bool Holds(int directory, const FileInfo& info) const;
+
+ private:
+  std::string path_;  // empty: none
+  uint64_t device_ = 0;
+  uint64_t inode_ = 0;
+};
+
+}  // namespace msearch::watch
