@@ -130,57 +130,68 @@ Result<int64_t> IdArgument(const net::Request& request, size_t index) {
   return value;
 }
 
-Result<Json> JsonBody(const net::Request& request) {
-  if (request.body.empty()) return Json::object();
-  Json json = TRY(ParseJson(request.body));
-  if (!json.is_object()) return Error{Code::kInvalid, "body: a JSON object is expected"};
-  return json;
-}
-
-Result<> OnlyKeys(const Json& object, const std::vector<std::string>& keys,
-                  const std::string& what) {
-  if (!object.is_object()) return Error{Code::kInvalid, what + ": an object is expected"};
-  for (const auto& [key, value] : object.items()) {
-    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
-    std::string message = what + ": unknown key " + key;
-    if (auto nearest = NearestWord(key, keys)) message += "; did you mean " + *nearest + "?";
-    return Error{Code::kInvalid, message};
+Result<> CheckRequest(const Entry& entry, const net::Request& request) {
+  std::vector<std::string> names;
+  for (const Parameter& parameter : entry.query) names.push_back(parameter.name);
+  for (const auto& [name, value] : request.query) {
+    const std::string key = name.ends_with("[]") ? name.substr(0, name.size() - 2) : name;
+    const auto known = std::find(names.begin(), names.end(), key);
+    if (known == names.end()) {
+      return Error{Code::kInvalid, SanitizeUtf8(name) + ": unknown parameter of " + entry.pattern +
+                                       Suggestion(key, names)};
+    }
+    if (entry.query[static_cast<size_t>(known - names.begin())].type != "boolean") continue;
+    if (value != "true" && value != "false" && value != "1" && value != "0") {
+      return Error{Code::kInvalid, key + ": true, false, 1 or 0 is expected"};
+    }
+  }
+  const bool empty = request.body.empty() || Trim(request.body) == "{}";
+  if (entry.body.empty() && (!empty || !request.form.empty())) {
+    return Error{Code::kInvalid, entry.pattern + ": takes no body"};
   }
   return Ok{};
 }
 
-namespace {
-
-const std::vector<std::string> kFilterKeys{"root",    "type",     "path_prefix", "date_from",
-                                           "date_to", "size_min", "size_max"};
-const std::vector<std::string> kTypes{"image", "video", "audio", "document"};
-
-Result<std::vector<std::string>> TextsOf(const Json& json, const std::string& key) {
-  std::vector<std::string> texts;
-  if (!json.contains(key) || json[key].is_null()) return texts;
-  const Json& value = json[key];
-  if (value.is_string()) return std::vector<std::string>{value.get<std::string>()};
-  if (!value.is_array()) return Error{Code::kInvalid, "filters." + key + ": a list is expected"};
-  for (const Json& item : value) {
-    if (!item.is_string()) return Error{Code::kInvalid, "filters." + key + ": texts are expected"};
-    texts.push_back(item.get<std::string>());
+Result<Json> JsonBody(const net::Request& request, const Shape& shape, const std::string& what) {
+  // Clients that don't say what they send, as curl, are taken to send a form.
+  if (!request.form.empty() && !Trim(request.body).starts_with('{')) {
+    return Error{Code::kInvalid, what + ": a JSON object is expected, not a form"};
   }
-  return texts;
+  Json json = request.body.empty() ? Json::object() : TRY(ParseJson(request.body));
+  if (!json.is_object()) return Error{Code::kInvalid, what + ": a JSON object is expected"};
+  TRY(CheckShape(json, shape, what));
+  return json;
 }
 
-Result<std::optional<uint64_t>> SizeOf(const Json& json, const std::string& key) {
-  if (!json.contains(key) || json[key].is_null()) return std::optional<uint64_t>();
+const Shape& FilterShape() {
+  static const Shape shape{
+      Field{"root", Type::kTextOrTexts, "names of roots"}.OrNull(),
+      Field{"type", Type::kTextOrTexts, "types of files"}.OrNull().OneOf(
+          {"image", "video", "audio", "document"}),
+      Field{"path_prefix", Type::kText, "beginning of the path below the root"}.OrNull(),
+      Field{"date_from", Type::kText, "RFC 3339 time or date, inclusive"}.OrNull(),
+      Field{"date_to", Type::kText, "RFC 3339 time, exclusive, or date, inclusive"}.OrNull(),
+      Field{"size_min", Type::kInteger, "bytes"}.OrNull().From(0),
+      Field{"size_max", Type::kInteger, "bytes"}.OrNull().From(0)};
+  return shape;
+}
+
+namespace {
+
+std::vector<std::string> TextsOf(const Json& json, const std::string& key) {
+  const Json value = json.value(key, Json());
+  if (value.is_string()) return {value.get<std::string>()};
+  return value.is_null() ? std::vector<std::string>() : value.get<std::vector<std::string>>();
+}
+
+std::optional<uint64_t> SizeOf(const Json& json, const std::string& key) {
   const auto value = GetInt(json, key);
-  if (!value || *value < 0) {
-    return Error{Code::kInvalid, "filters." + key + ": a number of bytes is expected"};
-  }
-  return std::optional<uint64_t>(static_cast<uint64_t>(*value));
+  return value ? std::optional(static_cast<uint64_t>(*value)) : std::nullopt;
 }
 
 Result<std::optional<UnixMs>> DateOf(const Json& json, const std::string& key) {
-  if (!json.contains(key) || json[key].is_null()) return std::optional<UnixMs>();
   const auto text = GetString(json, key);
-  if (!text) return Error{Code::kInvalid, "filters." + key + ": a date is expected"};
+  if (!text) return std::optional<UnixMs>();
   UnixMs time = TRY(ParseRfc3339(*text));
   // A date alone as an upper end means the whole day.
   if (key == "date_to" && text->size() == 10) time += 24 * 3600 * 1000;
@@ -190,24 +201,15 @@ Result<std::optional<UnixMs>> DateOf(const Json& json, const std::string& key) {
 }  // namespace
 
 Result<catalog::Filters> FiltersFromJson(const Json& json) {
-  TRY(OnlyKeys(json, kFilterKeys, "filters"));
+  TRY(CheckShape(json, FilterShape(), "filters", "filters."));
   catalog::Filters filters;
-  filters.roots = TRY(TextsOf(json, "root"));
-  filters.types = TRY(TextsOf(json, "type"));
-  for (const std::string& type : filters.types) {
-    if (std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end()) {
-      return Error{Code::kInvalid,
-                   "filters.type: " + type + " is not one of " + Join(kTypes, ", ")};
-    }
-  }
-  if (json.contains("path_prefix") && !json["path_prefix"].is_string()) {
-    return Error{Code::kInvalid, "filters.path_prefix: a text is expected"};
-  }
+  filters.roots = TextsOf(json, "root");
+  filters.types = TextsOf(json, "type");
   filters.path_prefix = GetString(json, "path_prefix").value_or("");
   filters.date_from = TRY(DateOf(json, "date_from"));
   filters.date_to = TRY(DateOf(json, "date_to"));
-  filters.size_min = TRY(SizeOf(json, "size_min"));
-  filters.size_max = TRY(SizeOf(json, "size_max"));
+  filters.size_min = SizeOf(json, "size_min");
+  filters.size_max = SizeOf(json, "size_max");
   return filters;
 }
 
@@ -270,6 +272,108 @@ std::string ThumbnailUrl(catalog::MediaId media, const std::string& type, const 
 
 std::string StripUrl(catalog::MediaId media, const Digest& hash) {
   return fmt::format("/api/media/{}/filmstrip?v={}", media, hash.hex().substr(0, 12));
+}
+
+namespace {
+
+Shape PathsShape() {
+  return {{"root", Type::kText, ""},
+          {"path", Type::kText, "below the root"},
+          {"size", Type::kInteger, "bytes"},
+          {"modified_at", Type::kText, "RFC 3339"}};
+}
+
+}  // namespace
+
+Shape RootAnswer() {
+  return {Field{"name", Type::kText, ""}.Required(),
+          Field{"path", Type::kText, ""}.Required(),
+          {"origin", Type::kText, "api or config"},
+          Field{"state", Type::kText, ""}.Required().OneOf(
+              {"scanning", "watching", "polling", "unreachable", "paused"}),
+          {"state_reason", Type::kText, "why it polls or can't be reached"},
+          {"watch", Type::kText, "inotify or polling"},
+          {"paused", Type::kFlag, ""},
+          {"recursive", Type::kFlag, ""},
+          {"extensions", Type::kTexts, ""},
+          {"include", Type::kTexts, ""},
+          {"exclude", Type::kTexts, ""},
+          {"hidden", Type::kFlag, ""},
+          {"follow_links", Type::kFlag, ""},
+          {"scan_interval_s", Type::kInteger, ""},
+          {"last_scan_at", Type::kText, "RFC 3339"},
+          Field{"counts", Type::kObject, ""}.Required().Of({{"files", Type::kInteger, ""},
+                                                            {"indexed", Type::kInteger, ""},
+                                                            {"pending", Type::kInteger, ""},
+                                                            {"failed", Type::kInteger, ""},
+                                                            {"bytes", Type::kInteger, ""}}),
+          {"speed_files_s", Type::kNumber, ""},
+          {"eta_s", Type::kNumber, "seconds left"},
+          {"current", Type::kText, "a file that is worked on"},
+          {"created_at", Type::kText, "RFC 3339"}};
+}
+
+Shape TaskAnswer() {
+  return {Field{"task_id", Type::kText, ""}.Required(),
+          Field{"kind", Type::kText, ""}.Required(),
+          Field{"queue", Type::kText, ""}.Required(),
+          Field{"status", Type::kText, ""}.Required().OneOf(
+              {"queued", "started", "finished", "failed", "cancelled"}),
+          {"reason", Type::kText, "delayed, quarantined, ..."},
+          {"priority", Type::kText, ""},
+          {"progress", Type::kNumber, "0 to 1"},
+          {"stage", Type::kText, ""},
+          {"message", Type::kText, ""},
+          {"attempts", Type::kInteger, ""},
+          {"errors", Type::kInteger, "attempts that ended so"},
+          {"crashes", Type::kInteger, "attempts that ended so"},
+          {"losses", Type::kInteger, "leases that ran out"},
+          {"created_at", Type::kText, "RFC 3339"},
+          {"available_at", Type::kText, "RFC 3339"},
+          {"started_at", Type::kText, "RFC 3339"},
+          {"finished_at", Type::kText, "RFC 3339"},
+          {"lease_until", Type::kText, "RFC 3339"},
+          {"worker", Type::kText, "id"},
+          {"parent", Type::kText, "the task that it was made for"},
+          {"after", Type::kTexts, "tasks that it follows"},
+          {"payload", Type::kAny, ""},
+          {"result", Type::kAny, ""},
+          Field{"error", Type::kObject, ""}.Of(
+              {{"code", Type::kText, ""}, {"message", Type::kText, ""}})};
+}
+
+Shape WorkerAnswer() {
+  return {Field{"id", Type::kText, ""}.Required(),
+          Field{"role", Type::kText, ""}.Required(),
+          Field{"host", Type::kText, ""}.Required(),
+          {"pid", Type::kInteger, ""},
+          {"state", Type::kText, ""},
+          {"started_at", Type::kText, "RFC 3339"},
+          {"seen_at", Type::kText, "RFC 3339"},
+          Field{"current", Type::kObjects, "what it is at"}.Of({{"task_id", Type::kText, ""},
+                                                                {"kind", Type::kText, ""},
+                                                                {"queue", Type::kText, ""},
+                                                                {"started_at", Type::kText, ""}})};
+}
+
+Shape MediaAnswer() {
+  return {
+      Field{"media_id", Type::kInteger, ""}.Required(),
+      Field{"type", Type::kText, ""}.Required().OneOf({"image", "video", "audio", "document"}),
+      {"mime", Type::kText, ""},
+      {"hash", Type::kText, "SHA-256 of the content"},
+      {"size", Type::kInteger, "bytes"},
+      Field{"paths", Type::kObjects, "all files of this content"}.Required().Of(PathsShape()),
+      {"root", Type::kText, "of the first path"},
+      {"path", Type::kText, "the first, below its root"},
+      {"width", Type::kInteger, ""},
+      {"height", Type::kInteger, ""},
+      {"duration", Type::kNumber, "seconds"},
+      {"captured_at", Type::kText, "RFC 3339"},
+      {"camera", Type::kText, ""},
+      {"title", Type::kText, ""},
+      Field{"gps", Type::kObject, ""}.Of({{"lat", Type::kNumber, ""}, {"lon", Type::kNumber, ""}}),
+      Field{"thumbnail", Type::kText, "address"}.OrNull()};
 }
 
 Json RootJson(const ingest::RootView& view) {

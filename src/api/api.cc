@@ -41,6 +41,17 @@ Json ParameterJson(const std::string& name, const std::string& in, const std::st
   return json;
 }
 
+// The same as a form, in which these may be files; what isn't text is JSON in a field.
+Json FormSchema(Json schema, const std::vector<std::string>& files) {
+  const Json file{{"type", "string"}, {"format", "binary"}};
+  for (const std::string& name : files) {
+    Json& property = schema["properties"][name];
+    property = property.is_null() ? file : Json{{"anyOf", Json::array({file, property})}};
+  }
+  schema.erase("required");
+  return schema;
+}
+
 }  // namespace
 
 Json OpenApi(const Table& table, const std::string& version) {
@@ -58,14 +69,20 @@ Json OpenApi(const Table& table, const std::string& version) {
           ParameterJson(parameter.name, "query", parameter.type, parameter.description));
     }
     if (!entry.body.empty()) {
-      operation["requestBody"] = {{"content", {{entry.body, {{"schema", {{"type", "object"}}}}}}}};
-      if (entry.pattern == "/api/search") {
+      const bool json = entry.body == "application/json";
+      const Json schema =
+          json ? SchemaOf(entry.takes, true) : Json{{"type", "string"}, {"format", "binary"}};
+      operation["requestBody"] = {{"content", {{entry.body, {{"schema", schema}}}}}};
+      if (!entry.files.empty()) {
         operation["requestBody"]["content"]["multipart/form-data"] = {
-            {"schema", {{"type", "object"}}}};
+            {"schema", FormSchema(schema, entry.files)}};
       }
     }
-    const std::string answer = entry.answer.empty() ? "Success" : entry.answer;
-    operation["responses"] = {{"2XX", {{"description", answer}}},
+    Json success{{"description", entry.answer.empty() ? "Success" : entry.answer}};
+    if (!entry.gives.empty()) {
+      success["content"] = {{"application/json", {{"schema", SchemaOf(entry.gives, false)}}}};
+    }
+    operation["responses"] = {{"2XX", success},
                               {"default",
                                {{"description", "application/problem+json with a stable code"},
                                 {"content",
@@ -137,10 +154,20 @@ std::vector<net::Route> Api::Routes() {
   for (const Entry& entry : *table) {
     net::Route route{entry.method, entry.pattern, entry.body_bytes_max, entry.handle,
                      entry.handle_async};
-    // The routes keep the table alive for the description of itself.
+    // The routes keep the table alive for the description of itself. The page's address has
+    // parameters of its own, and probes of other programs may.
+    const bool checked = entry.pattern.starts_with("/api/");
     if (route.handle) {
-      route.handle = [table, handle = entry.handle](const net::Request& request) {
-        return handle(request);
+      route.handle = [table, checked, &entry](const net::Request& request) {
+        const Result<> fine = checked ? CheckRequest(entry, request) : Ok{};
+        return fine.ok() ? entry.handle(request) : ErrorResponse(fine.error());
+      };
+    } else {
+      route.handle_async = [table, checked, &entry](std::shared_ptr<const net::Request> request,
+                                                    net::Responder respond) {
+        const Result<> fine = checked ? CheckRequest(entry, *request) : Ok{};
+        if (!fine.ok()) return respond(ErrorResponse(fine.error()));
+        entry.handle_async(std::move(request), std::move(respond));
       };
     }
     routes.push_back(std::move(route));

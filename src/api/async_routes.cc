@@ -69,6 +69,39 @@ net::Response StandingResponse(const Result<Standing>& standing) {
   return response;
 }
 
+Shape ShapeOf(std::string_view kind) {
+  Shape shape{{"generate", Type::kFlag, "true; false leaves the language model out"},
+              {"language", Type::kText, "of the answer: zh, en-GB"}};
+  if (kind != answer::kAnalyze) {
+    shape.push_back({"question", Type::kText, "what is asked"});
+    shape.push_back({"query", Type::kText, "the same as question"});
+    shape.push_back(Field{"filters", Type::kObject, ""}.OrNull().Of(FilterShape()));
+    shape.push_back({"context", Type::kText, "what was said before"});
+  }
+  if (kind != answer::kComplete) {
+    shape.push_back(
+        Field{"image", Type::kObject, "a picture: one of media_id, path and base64"}.OrNull().Of(
+            {{"media_id", Type::kInteger, "of the library"},
+             {"path", Type::kText, "a file inside a root"},
+             {"base64", Type::kText, "the file's bytes"},
+             {"name", Type::kText, "of the file"}}));
+    shape.push_back({"image_path", Type::kText, "a file inside a root"});
+    shape.push_back({"media_id", Type::kInteger, "of the library"});
+  }
+  return shape;
+}
+
+const Shape kInput{Field{"image", Type::kObject, "as the request's task names it"}.Required().Of(
+    {{"media_id", Type::kInteger, "of the library"},
+     {"path", Type::kText, "a file inside a root"},
+     {"upload", Type::kText, "what came with the request"},
+     {"name", Type::kText, "of the file"}})};
+
+const Shape kPassages{{"query", Type::kText, "words"},
+                      {"phrases", Type::kTexts, "any of them"},
+                      Field{"filters", Type::kObject, ""}.OrNull().Of(FilterShape()),
+                      {"limit", Type::kInteger, "passages"}};
+
 // What a client sent, before it's known which kind of request it makes.
 struct Sent {
   Json json = Json::object();
@@ -80,7 +113,7 @@ Result<Sent> ReadBody(const net::Request& request) {
   // Also JSON that a client calls something else, as curl does.
   const bool json = Trim(request.body).starts_with('{');
   if (json || request.form.empty()) {
-    sent.json = TRY(JsonBody(request));
+    if (!request.body.empty()) sent.json = TRY(ParseJson(request.body));
     return sent;
   }
   for (const net::FormField& field : request.form) {
@@ -137,7 +170,6 @@ Result<Json> PictureOf(const Context& context, const Sent& sent, std::string* di
   if (image.is_null()) image = Json::object();
   if (sent.json.contains("image_path")) image["path"] = sent.json["image_path"];
   if (sent.json.contains("media_id")) image["media_id"] = sent.json["media_id"];
-  TRY(OnlyKeys(image, {"media_id", "path", "base64", "name"}, "image"));
   const auto count = image.size() - image.count("name") + (sent.picture != nullptr ? 1 : 0);
   if (count == 0) return Json();
   if (count > 1) {
@@ -146,7 +178,6 @@ Result<Json> PictureOf(const Context& context, const Sent& sent, std::string* di
   }
   if (image.contains("media_id")) {
     const auto id = GetInt(image, "media_id");
-    if (!id) return Error{Code::kInvalid, "media_id: not an id"};
     const catalog::Media media = TRY(context.catalog->GetMedia(*id));
     if (media.content.type != "image") {
       return Error{Code::kUnsupported, "media " + std::to_string(*id) + ": not a picture"};
@@ -156,7 +187,7 @@ Result<Json> PictureOf(const Context& context, const Sent& sent, std::string* di
   }
   if (image.contains("path")) {
     const auto path = GetString(image, "path");
-    if (!path || path->empty()) return Error{Code::kInvalid, "image_path: a text is expected"};
+    if (path->empty()) return Error{Code::kInvalid, "image_path: a path is expected"};
     const Fd file = TRY(OpenInsideRoot(*context.catalog, *path));
     TRY(CheckRegular(file, *path, context.upload_bytes_max));
     return Json{{"path", *path}, {"name", path->substr(path->rfind('/') + 1)}};
@@ -172,20 +203,9 @@ Result<Request> MakeRequest(const Context& context, std::string_view kind, const
                             std::string* digest) {
   const bool asks = kind != answer::kAnalyze;
   const bool sees = kind != answer::kComplete;
-  std::vector<std::string> keys{"generate", "language"};
-  if (asks) keys.insert(keys.end(), {"question", "query", "filters", "context"});
-  if (sees) keys.insert(keys.end(), {"image", "image_path", "media_id"});
-  TRY(OnlyKeys(sent.json, keys, "request"));
+  TRY(CheckShape(sent.json, ShapeOf(kind), "request"));
   Request request;
   request.kind = kind;
-  for (const char* key : {"question", "query", "context", "language"}) {
-    if (sent.json.contains(key) && !sent.json[key].is_string()) {
-      return Error{Code::kInvalid, std::string(key) + ": a text is expected"};
-    }
-  }
-  if (sent.json.contains("generate") && !sent.json["generate"].is_boolean()) {
-    return Error{Code::kInvalid, "generate: true or false is expected"};
-  }
   request.generate = GetBool(sent.json, "generate").value_or(true);
   request.language = GetString(sent.json, "language").value_or("");
   if (request.language.size() > kLanguageBytesMax) {
@@ -202,7 +222,8 @@ Result<Request> MakeRequest(const Context& context, std::string_view kind, const
                                        " bytes, or not UTF-8"};
     }
     if (sent.json.contains("filters") && !sent.json["filters"].is_null()) {
-      TRY(FiltersFromJson(sent.json["filters"]));
+      const catalog::Filters filters = TRY(FiltersFromJson(sent.json["filters"]));
+      TRY(CheckRoots(*context.catalog, filters.roots));
       request.filters = sent.json["filters"];
     }
   }
@@ -313,8 +334,8 @@ net::Response StreamEvents(const Context& context, const net::Request& request) 
 
 net::Response Input(const Context& context, const net::Request& request) {
   auto opened = [&]() -> Result<Fd> {
-    const Json body = TRY(JsonBody(request));
-    const Json image = body.value("image", Json());
+    const Json body = TRY(JsonBody(request, kInput, "input"));
+    const Json& image = body["image"];
     if (const auto id = GetInt(image, "media_id")) {
       return context.served->OpenContent(TRY(context.catalog->GetMedia(*id)).content.hash);
     }
@@ -352,19 +373,10 @@ Json PassageJson(const search::Passage& passage) {
 }
 
 Result<Json> Passages(const Context& context, const net::Request& request) {
-  const Json body = TRY(JsonBody(request));
-  TRY(OnlyKeys(body, {"query", "phrases", "filters", "limit"}, "passages"));
-  for (const auto& [key, is] :
-       {std::pair("query", &Json::is_string), std::pair("phrases", &Json::is_array),
-        std::pair("limit", &Json::is_number_integer)}) {
-    if (body.contains(key) && !(body[key].*is)()) {
-      return Error{Code::kInvalid, std::string(key) + ": of the wrong type"};
-    }
-  }
+  const Json body = TRY(JsonBody(request, kPassages, "passages"));
   search::PassageQuery query;
   query.words = GetString(body, "query").value_or("");
   for (const Json& phrase : body.value("phrases", Json::array())) {
-    if (!phrase.is_string()) return Error{Code::kInvalid, "phrases: texts are expected"};
     query.phrases.push_back(phrase.get<std::string>());
   }
   query.limit = static_cast<size_t>(std::clamp<int64_t>(
@@ -399,6 +411,9 @@ void AddAsyncRoutes(const Context& context, Table* table) {
                         : "Analyse a picture, if there is one, and answer a "
                           "question, as a task",
          .body = "application/json",
+         .takes = ShapeOf(kind),
+         .files = kind == answer::kComplete ? std::vector<std::string>()
+                                            : std::vector<std::string>{"image"},
          .answer = "202: task_id, status, position, eta; Location. Idempotency-Key is honoured",
          .body_bytes_max = kind == answer::kComplete ? 1 << 20 : context.upload_bytes_max,
          .handle = [context, kind = kind](const net::Request& request) {
@@ -431,6 +446,7 @@ void AddAsyncRoutes(const Context& context, Table* table) {
        .pattern = "/api/async/input",
        .summary = "The bytes of a request's picture, for workers",
        .body = "application/json",
+       .takes = kInput,
        .answer = "the bytes",
        .handle = [context](const net::Request& request) { return Input(context, request); }});
   table->push_back({.method = "POST",
@@ -438,6 +454,7 @@ void AddAsyncRoutes(const Context& context, Table* table) {
                     .summary = "What a question may be answered from: passages with any of these "
                                "phrases, or about these words",
                     .body = "application/json",
+                    .takes = kPassages,
                     .answer = "passages, best first, with their text; rarity of each phrase",
                     .handle = [context](const net::Request& request) {
                       return Answer(Passages(context, request));

@@ -15,6 +15,9 @@ namespace msearch::api {
 namespace {
 
 constexpr size_t kPathsMax = 1000;
+const Shape kOne{Field{"image_path", Type::kText, "a picture inside a root"}.Required()};
+const Shape kMany{Field{"image_paths", Type::kTexts, "pictures inside roots, 1 to 1000"}.Required(),
+                  {"timeout", Type::kNumber, "seconds, at most 3600"}};
 constexpr int kRequestsMax = 4;  // at a time: each holds a thread that answers requests
 
 Json FeaturesJson(const ingest::Features& features, const ingest::TargetModel& model) {
@@ -85,12 +88,10 @@ class Turn {
 
 Result<ingest::FeatureInput> InputOf(const Context& context, const net::Request& request) {
   if (!request.Header("content-type").value_or("").starts_with("multipart/form-data")) {
-    const Json body = TRY(JsonBody(request));
-    TRY(OnlyKeys(body, {"image_path"}, "feature_extraction"));
-    const auto path = GetString(body, "image_path");
-    if (!path) return Error{Code::kInvalid, "image_path: a path inside a root is expected"};
-    TRY(OpenInsideRoot(*context.catalog, *path));
-    return PathInput(context, *path);
+    const Json body = TRY(JsonBody(request, kOne, "feature_extraction"));
+    const std::string path = body["image_path"];
+    TRY(OpenInsideRoot(*context.catalog, path));
+    return PathInput(context, path);
   }
   for (const net::FormField& field : request.form) {
     if (field.name != "image") continue;
@@ -123,10 +124,9 @@ Result<Json> ExtractOne(const Context& context, std::atomic<int>& running,
 Result<Json> ExtractMany(const Context& context, std::atomic<int>& running,
                          const net::Request& request) {
   const auto begin = std::chrono::steady_clock::now();
-  const Json body = TRY(JsonBody(request));
-  TRY(OnlyKeys(body, {"image_paths", "timeout"}, "batch_feature_extraction"));
-  const Json paths = body.value("image_paths", Json::array());
-  if (!paths.is_array() || paths.empty() || paths.size() > kPathsMax) {
+  const Json body = TRY(JsonBody(request, kMany, "batch_feature_extraction"));
+  const Json& paths = body["image_paths"];
+  if (paths.empty() || paths.size() > kPathsMax) {
     return Error{Code::kInvalid,
                  fmt::format("image_paths: a list of 1 to {} paths is expected", kPathsMax)};
   }
@@ -139,10 +139,7 @@ Result<Json> ExtractMany(const Context& context, std::atomic<int>& running,
     timeout = Milliseconds(static_cast<int64_t>(*seconds * 1000));
   }
   std::vector<ingest::FeatureInput> inputs;
-  for (const Json& path : paths) {
-    if (!path.is_string()) return Error{Code::kInvalid, "image_paths: texts are expected"};
-    inputs.push_back(PathInput(context, path.get<std::string>()));
-  }
+  for (const Json& path : paths) inputs.push_back(PathInput(context, path.get<std::string>()));
   const Turn turn(running);
   const auto model = TRY(turn.Model(context));
   const auto answers = context.features->Extract(inputs, model, timeout);
@@ -173,6 +170,8 @@ void AddFeatureRoutes(const Context& context, Table* table) {
                     .pattern = "/api/compute/feature_extraction",
                     .summary = "Vectors of one picture: image_path inside a root, or an upload",
                     .body = "application/json",
+                    .takes = kOne,
+                    .files = {"image"},
                     .answer = "features, dimensions, segments, model",
                     .body_bytes_max = context.upload_bytes_max,
                     .handle = [context, running](const net::Request& request) {
@@ -183,6 +182,7 @@ void AddFeatureRoutes(const Context& context, Table* table) {
        .pattern = "/api/compute/batch_feature_extraction",
        .summary = "Vectors of pictures inside roots; what isn't done in time has a reason instead",
        .body = "application/json",
+       .takes = kMany,
        .answer = "results in the order of image_paths, done, failed, took_ms",
        .handle = [context, running](const net::Request& request) {
          return Answer(ExtractMany(context, *running, request));

@@ -2,9 +2,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "api/route_table.h"
+#include "base/strings.h"
+#include "ingest/capability.h"
+#include "ingest/pipeline.h"
 
 namespace msearch::api {
 
@@ -39,6 +43,40 @@ Result<Fd> OpenInsideRoot(const catalog::Catalog& catalog, const std::string& pa
     }
   }
   return outside;
+}
+
+Result<> CheckRoots(const catalog::Catalog& catalog, const std::vector<std::string>& names) {
+  if (names.empty()) return Ok{};
+  std::vector<std::string> known;
+  for (const catalog::Root& root : TRY(catalog.Roots())) known.push_back(root.name);
+  for (const std::string& name : names) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    return Error{Code::kNotFound,
+                 "root " + SanitizeUtf8(name) + ": no such root" + Suggestion(name, known)};
+  }
+  return Ok{};
+}
+
+Result<> CheckQueue(const Context& context, const std::string& name) {
+  std::vector<std::string> known;
+  for (const std::string_view own :
+       {ingest::kScanQueue, ingest::kChangesQueue, ingest::kPrepareQueue, ingest::kReadQueue,
+        ingest::kEmbedQueue, ingest::kCommitQueue, answer::kAnalysisQueue, answer::kAnswerQueue,
+        answer::kQueryQueue, answer::kEndedQueue}) {
+    known.emplace_back(own);
+  }
+  // Those of a capability are there before the first task is in them.
+  for (const auto& of_step : {ingest::PrepareQueues(), ingest::ReadQueues(),
+                              ingest::EmbedQueuesFor(context.device, true)}) {
+    known.insert(known.end(), of_step.begin(), of_step.end());
+  }
+  if (std::find(known.begin(), known.end(), name) != known.end()) return Ok{};
+  for (const auto& stats : TRY(context.queue->Stats())) {
+    if (stats.name == name) return Ok{};
+  }
+  std::string message = "queue " + SanitizeUtf8(name) + ": no such queue";
+  if (const auto nearest = NearestWord(name, known)) message += "; did you mean " + *nearest + "?";
+  return Error{Code::kNotFound, message};
 }
 
 }  // namespace msearch::api

@@ -12,6 +12,21 @@
 namespace msearch::api {
 namespace {
 
+Shape OneMediaAnswer() {
+  Shape shape = MediaAnswer();
+  shape.push_back({"text", Type::kText, "the beginning of what it says"});
+  shape.push_back(Field{"segments", Type::kObjects, "its parts"}.Required().Of(
+      {{"segment_index", Type::kInteger, ""},
+       {"segment_id", Type::kInteger, ""},
+       {"kind", Type::kText, ""},
+       {"start_time", Type::kNumber, "seconds"},
+       {"end_time", Type::kNumber, "seconds"},
+       {"page", Type::kInteger, ""},
+       {"boxes", Type::kAny, "[x, y, width, height] of each"},
+       {"text", Type::kText, ""}}));
+  return shape;
+}
+
 Result<Json> OneMedia(const Context& context, const net::Request& request) {
   const auto id = TRY(IdArgument(request, 0));
   const catalog::Media media = TRY(context.catalog->GetMedia(id));
@@ -39,6 +54,7 @@ Result<Json> OneMedia(const Context& context, const net::Request& request) {
 Result<Json> ManyMedia(const Context& context, const net::Request& request) {
   catalog::Catalog::MediaQuery query;
   query.filters = TRY(FiltersFromQuery(request));
+  TRY(CheckRoots(*context.catalog, query.filters.roots));
   query.offset = static_cast<size_t>(TRY(IntParameter(request, "offset", 0, 0, INT32_MAX)));
   query.limit = static_cast<size_t>(TRY(IntParameter(request, "limit", 50, 1, 1000)));
   int64_t total = 0;
@@ -202,12 +218,15 @@ void AddMediaRoutes(const Context& context, Table* table) {
                               {"size_max", "integer", ""},
                               {"offset", "integer", ""},
                               {"limit", "integer", "1 to 1000"}},
+                    .gives = {Field{"media", Type::kObjects, ""}.Required().Of(MediaAnswer()),
+                              Field{"total", Type::kInteger, ""}.Required()},
                     .handle = [context](const net::Request& request) {
                       return Answer(ManyMedia(context, request));
                     }});
   table->push_back({.method = "GET",
                     .pattern = "/api/media/{id}",
                     .summary = "One media file with its paths and segments",
+                    .gives = OneMediaAnswer(),
                     .handle = [context](const net::Request& request) {
                       return Answer(OneMedia(context, request));
                     }});
@@ -221,6 +240,7 @@ void AddMediaRoutes(const Context& context, Table* table) {
       {.method = "GET",
        .pattern = "/api/media/{id}/thumbnail",
        .summary = "A small JPEG of it",
+       .query = {{"v", "string", "any; so that addresses of other bytes differ"}},
        .handle = [context](const net::Request& request) { return Thumbnail(context, request); }});
   table->push_back(
       {.method = "GET",
@@ -240,6 +260,7 @@ void AddMediaRoutes(const Context& context, Table* table) {
       {.method = "GET",
        .pattern = "/api/media/{id}/filmstrip",
        .summary = "Small frames of a film in the rows of one JPEG, as `strip` of the media says",
+       .query = {{"v", "string", "any; so that addresses of other bytes differ"}},
        .handle = [context](const net::Request& request) { return Strip(context, request); }});
 }
 

@@ -7,15 +7,56 @@
 namespace msearch::api {
 namespace {
 
-Result<watch::RootSpec> SpecFromJson(const Json& json) {
-  static const std::vector<std::string> kKeys{
-      "name",    "path",   "recursive",    "extensions",      "include",
-      "exclude", "hidden", "follow_links", "scan_interval_s", "paused"};
-  TRY(OnlyKeys(json, kKeys, "root"));
-  if (!GetString(json, "path")) return Error{Code::kInvalid, "root: path is missing"};
-  Json whole = json;
-  if (!whole.contains("name")) whole["name"] = "";
-  return watch::RootSpec::FromJson(whole);
+const Shape kRoot{
+    Field{"path", Type::kText, "absolute, on the server's machine"}.Required(),
+    {"name", Type::kText, "the folder's own if none is given"},
+    {"recursive", Type::kFlag, "with the folders below it; true"},
+    {"extensions", Type::kTexts, "only files that end so: .jpg; all that can be read"},
+    {"include", Type::kTexts, "only files whose path fits one of these patterns"},
+    {"exclude", Type::kTexts, "no files and folders whose path fits one of these patterns"},
+    {"hidden", Type::kFlag, "also names that begin with a dot; false"},
+    {"follow_links", Type::kFlag, "false"},
+    Field{"scan_interval_s", Type::kInteger, "seconds between whole scans"}.From(1, INT32_MAX),
+    {"paused", Type::kFlag, "false"}};
+
+const Shape kFailuresRetry{{"root", Type::kText, "only of this root"},
+                           {"code", Type::kText, "only of this class: corrupt, crashed, ..."},
+                           {"dry_run", Type::kFlag, "only count them"}};
+
+const Shape kBuildIndex{
+    {"dataset_names", Type::kTexts, "names of roots; all if there is none"},
+    {"distributed", Type::kFlag, "true; false keeps the work on the controller's machine"}};
+
+Shape RootsAnswer() {
+  return {Field{"roots", Type::kObjects, ""}.Required().Of(RootAnswer()),
+          Field{"total", Type::kInteger, ""}.Required()};
+}
+
+Shape BuildAnswer() {
+  return {
+      Field{"build_id", Type::kText, ""}.Required(),
+      Field{"state", Type::kText, "scanning, indexing, finished, ..."}.Required(),
+      Field{"dataset_names", Type::kTexts, "the roots"}.Required(),
+      {"scans", Type::kTexts, "tasks that scan them"},
+      {"progress", Type::kNumber, "0 to 1"},
+      {"files", Type::kInteger, ""},
+      {"indexed", Type::kInteger, ""},
+      {"pending", Type::kInteger, ""},
+      {"failed", Type::kInteger, ""},
+      {"failures", Type::kAny, "the first files that couldn't be indexed, and why"},
+      {"started_at", Type::kText, "RFC 3339"},
+      {"finished_at", Type::kText, "RFC 3339"},
+      {"distributed", Type::kFlag, "whether other machines take part"},
+      {"not_distributed_because", Type::kText, ""},
+      {"hosts", Type::kTexts, "machines that take part"},
+      Field{"unserved", Type::kObjects, "queues that no worker serves"}.Of(
+          {{"queue", Type::kText, ""}, {"tasks", Type::kInteger, ""}, {"why", Type::kText, ""}})};
+}
+
+Result<watch::RootSpec> SpecFromRequest(const net::Request& request) {
+  Json json = TRY(JsonBody(request, kRoot, "root"));
+  if (!json.contains("name")) json["name"] = "";
+  return watch::RootSpec::FromJson(json);
 }
 
 Result<Json> AllRoots(const Context& context) {
@@ -101,6 +142,7 @@ Result<Json> FailuresJson(const Context& context, const net::Request& request) {
   int64_t total = 0;
   const catalog::FailureFilter filter{request.Query("root").value_or(""),
                                       TRY(FailureCode(request.Query("code").value_or("")))};
+  if (!filter.root.empty()) TRY(CheckRoots(*context.catalog, {filter.root}));
   const auto failures = TRY(context.catalog->Failures(filter, static_cast<size_t>(offset),
                                                       static_cast<size_t>(limit), &total));
   Json json{{"failures", Json::array()}, {"total", total}, {"classes", Json::array()}};
@@ -128,22 +170,25 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
     return &table->back();  // valid until the next one is added
   };
   add("GET", "/api/roots", "Roots with state, counts, speed and time left",
-      [context](const net::Request&) { return Answer(AllRoots(context)); });
+      [context](const net::Request&) { return Answer(AllRoots(context)); })
+      ->gives = RootsAnswer();
   Entry* post = add("POST", "/api/roots", "Add a folder", [context](const net::Request& request) {
     return Answer(
         [&]() -> Result<Json> {
-          const watch::RootSpec spec = TRY(SpecFromJson(TRY(JsonBody(request))));
+          const watch::RootSpec spec = TRY(SpecFromRequest(request));
           const catalog::Root root = TRY(context.library->AddRoot(spec, "api"));
           return RootJson(TRY(context.library->GetRoot(root.name)));
         }(),
         201);
   });
   post->body = "application/json";
+  post->takes = kRoot;
+  post->gives = RootAnswer();
   add("GET", "/api/roots/{name}", "One root", [context](const net::Request& request) {
     return Answer([&]() -> Result<Json> {
       return RootJson(TRY(context.library->GetRoot(request.path_arguments[0])));
     }());
-  });
+  })->gives = RootAnswer();
   add("DELETE", "/api/roots/{name}", "Forget a root and what was indexed below it; files stay",
       [context](const net::Request& request) {
         Result<> removed = context.library->RemoveRoot(request.path_arguments[0]);
@@ -180,23 +225,24 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
                      {"code", "string", "only of this class: corrupt, unsupported, crashed, ..."},
                      {"offset", "integer", ""},
                      {"limit", "integer", "1 to 1000"}};
-  add("POST", "/api/failures/retry", "Try failed files again",
-      [context](const net::Request& request) {
-        return Answer([&]() -> Result<Json> {
-          const Json body = TRY(JsonBody(request));
-          TRY(OnlyKeys(body, {"root", "code", "dry_run"}, "retry"));
-          const catalog::FailureFilter filter{
-              GetString(body, "root").value_or(""),
-              TRY(FailureCode(GetString(body, "code").value_or("")))};
-          if (GetBool(body, "dry_run").value_or(false)) {
-            int64_t total = 0;
-            TRY(context.catalog->Failures(filter, 0, 1, &total));
-            return Json{{"matched", total}, {"retried", 0}};
-          }
-          return Json{{"retried", TRY(context.library->RetryFailures(filter))}};
-        }());
-      })
-      ->body = "application/json";
+  Entry* retry = add("POST", "/api/failures/retry", "Try failed files again",
+                     [context](const net::Request& request) {
+                       return Answer([&]() -> Result<Json> {
+                         const Json body = TRY(JsonBody(request, kFailuresRetry, "retry"));
+                         const catalog::FailureFilter filter{
+                             GetString(body, "root").value_or(""),
+                             TRY(FailureCode(GetString(body, "code").value_or("")))};
+                         if (!filter.root.empty()) TRY(CheckRoots(*context.catalog, {filter.root}));
+                         if (GetBool(body, "dry_run").value_or(false)) {
+                           int64_t total = 0;
+                           TRY(context.catalog->Failures(filter, 0, 1, &total));
+                           return Json{{"matched", total}, {"retried", 0}};
+                         }
+                         return Json{{"retried", TRY(context.library->RetryFailures(filter))}};
+                       }());
+                     });
+  retry->body = "application/json";
+  retry->takes = kFailuresRetry;
   table->push_back({.method = "GET",
                     .pattern = "/api/index/status",
                     .summary = "What is indexed and what is still to be done",
@@ -209,39 +255,32 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
                           std::chrono::steady_clock::now() + std::chrono::seconds(*wait_s),
                           [context, respond] { respond(Answer(IndexStatusJson(context))); });
                     }});
-  add("POST", "/api/build_index",
-      "Scan these roots (dataset_names; none: all) and follow until committed; distributed "
-      "(true): false keeps the work on the controller's machine",
-      [context](const net::Request& request) {
-        return Answer(
-            [&]() -> Result<Json> {
-              const Json body = TRY(JsonBody(request));
-              TRY(OnlyKeys(body, {"dataset_names", "distributed"}, "build_index"));
-              const Json wanted = body.value("distributed", Json(true));
-              if (!wanted.is_boolean()) {
-                return Error{Code::kInvalid, "distributed: true or false is expected"};
-              }
-              const Json listed = body.value("dataset_names", Json::array());
-              std::vector<std::string> names;
-              for (const Json& name : listed) {
-                if (!listed.is_array() || !name.is_string()) {
-                  return Error{Code::kInvalid, "dataset_names: a list of names is expected"};
-                }
-                names.push_back(name.get<std::string>());
-              }
-              return WithDistribution(context,
-                                      TRY(context.library->BuildIndex(names, wanted.get<bool>())));
-            }(),
-            202);
-      })
-      ->body = "application/json";
+  Entry* build =
+      add("POST", "/api/build_index",
+          "Scan these roots (dataset_names; none: all) and follow until committed; distributed "
+          "(true): false keeps the work on the controller's machine",
+          [context](const net::Request& request) {
+            return Answer(
+                [&]() -> Result<Json> {
+                  const Json body = TRY(JsonBody(request, kBuildIndex, "build_index"));
+                  const auto names = body.value("dataset_names", std::vector<std::string>());
+                  const bool distributed = GetBool(body, "distributed").value_or(true);
+                  return WithDistribution(context,
+                                          TRY(context.library->BuildIndex(names, distributed)));
+                }(),
+                202);
+          });
+  build->body = "application/json";
+  build->takes = kBuildIndex;
+  build->gives = BuildAnswer();
   add("GET", "/api/build_index/{id}", "How far an index build is",
       [context](const net::Request& request) {
         return Answer([&]() -> Result<Json> {
           return WithDistribution(context,
                                   TRY(context.library->GetBuild(request.path_arguments[0])));
         }());
-      });
+      })
+      ->gives = BuildAnswer();
   add("POST", "/api/index/verify", "Hold the index against the catalog",
       [context](const net::Request&) {
         return Answer([&]() -> Result<Json> {

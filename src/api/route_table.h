@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/api.h"
+#include "api/shapes.h"
 
 namespace msearch::api {
 
@@ -15,7 +16,7 @@ class Events;
 
 struct Parameter {
   std::string name;
-  std::string type;  // "string", "integer", "boolean"
+  std::string type;  // "string", "integer", "number", "boolean"
   std::string description;
 };
 
@@ -24,8 +25,11 @@ struct Entry {
   std::string pattern;
   std::string summary;
   std::vector<Parameter> query;  // path parameters derive from the pattern
-  std::string body;              // media type; empty: none
-  std::string answer;            // what a success holds, in words
+  std::string body;              // media type; empty: none, and one that says something is refused
+  Shape takes = {};              // the body, where it is JSON: as the handler gives to JsonBody
+  std::vector<std::string> files = {};  // fields that a form may have as files, where one is taken
+  std::string answer;                   // what a success holds, in words
+  Shape gives = {};                     // the answer, where it is JSON; empty: not described
   uint64_t body_bytes_max = 1 << 20;
   std::function<net::Response(const net::Request&)> handle;
   std::function<void(std::shared_ptr<const net::Request>, net::Responder)> handle_async;
@@ -55,14 +59,21 @@ Result<int64_t> IntParameter(const net::Request& request, const std::string& nam
                              int64_t min, int64_t max);
 bool FlagParameter(const net::Request& request, const std::string& name);
 Result<int64_t> IdArgument(const net::Request& request, size_t index);
-// A JSON object as the request's body; an empty body is an empty object.
-Result<Json> JsonBody(const net::Request& request);
-// kInvalid when an object has a key that isn't listed, naming the nearest.
-Result<> OnlyKeys(const Json& object, const std::vector<std::string>& keys,
-                  const std::string& what);
+// kInvalid for parameters that the route doesn't know, for flags that are neither true nor false,
+// and for a body where none is taken.
+Result<> CheckRequest(const Entry& entry, const net::Request& request);
+// A JSON object of this shape as the request's body; an empty body is an empty object. `what` as in
+// CheckShape.
+Result<Json> JsonBody(const net::Request& request, const Shape& shape, const std::string& what);
 // Filters from a JSON object or from the query string: the same names.
+const Shape& FilterShape();
 Result<catalog::Filters> FiltersFromJson(const Json& json);
 Result<catalog::Filters> FiltersFromQuery(const net::Request& request);
+
+// kNotFound naming the first of these roots that doesn't exist.
+Result<> CheckRoots(const catalog::Catalog& catalog, const std::vector<std::string>& names);
+// kNotFound for a queue that is neither one of the program's own nor known to the task queue.
+Result<> CheckQueue(const Context& context, const std::string& name);
 
 // Bytes as an unnamed file, for the codec child.
 Result<Fd> MemoryFile(std::string_view bytes);
@@ -77,6 +88,12 @@ struct StaleResults {
   uint64_t results = 0;
 };
 StaleResults CountStale(const Context& context);
+
+// What the following make, for the description.
+Shape RootAnswer();
+Shape TaskAnswer();
+Shape MediaAnswer();
+Shape WorkerAnswer();
 
 Json RootJson(const ingest::RootView& view);
 Json TaskJson(const queue::Task& task);

@@ -16,8 +16,23 @@ struct Example {
   std::string name;
 };
 
+Shape ExampleShape() {
+  return {{"media_id", Type::kId, "of the library"},
+          {"path", Type::kText, "a file inside a root"},
+          {"base64", Type::kText, "the file's bytes"}};
+}
+
+const Shape kSearch{
+    Field{"query", Type::kText, "words"}.OrNull(),
+    Field{"image", Type::kObject, "a picture to search by: one of these"}.OrNull().Of(
+        ExampleShape()),
+    Field{"audio", Type::kObject, "a sound to search by: one of these"}.OrNull().Of(ExampleShape()),
+    Field{"video", Type::kAny, "searching by it isn't supported yet"}.OrNull(),
+    Field{"filters", Type::kObject, ""}.OrNull().Of(FilterShape()),
+    Field{"limit", Type::kInteger, "media files, 1 to 1000"}.From(0),
+    Field{"offset", Type::kInteger, "media files to skip"}.From(0)};
+
 Result<Example> ExampleFromJson(const Context& context, const Json& json, const std::string& key) {
-  TRY(OnlyKeys(json, {"media_id", "path", "base64"}, key));
   if (json.size() != 1) {
     return Error{Code::kInvalid, key + ": exactly one of media_id, path and base64 is expected"};
   }
@@ -25,13 +40,9 @@ Result<Example> ExampleFromJson(const Context& context, const Json& json, const 
   example.name = key;
   if (json.contains("media_id")) {
     const Json& id = json["media_id"];
-    if (id.is_number_integer()) {
-      example.media = id.get<int64_t>();
-    } else if (id.is_string()) {
-      example.media = std::strtoll(id.get<std::string>().c_str(), nullptr, 10);
-    } else {
-      return Error{Code::kInvalid, key + ".media_id: not an id"};
-    }
+    example.media = id.is_string()
+                        ? std::strtoll(id.get_ref<const std::string&>().c_str(), nullptr, 10)
+                        : id.get<int64_t>();
     TRY(context.catalog->GetMedia(*example.media));
     return example;
   }
@@ -40,9 +51,7 @@ Result<Example> ExampleFromJson(const Context& context, const Json& json, const 
     example.name = *path;
     return example;
   }
-  const auto text = GetString(json, "base64");
-  if (!text) return Error{Code::kInvalid, key + ": texts are expected"};
-  const auto bytes = Base64Decode(*text);
+  const auto bytes = Base64Decode(GetString(json, "base64").value_or(""));
   if (!bytes) return Error{Code::kInvalid, key + ".base64: not base64"};
   example.file = TRY(MemoryFile(*bytes));
   return example;
@@ -65,22 +74,12 @@ Result<> Unsupported(bool present, const std::string& what) {
   return Ok{};
 }
 
+// REQUIRES: of the shape kSearch.
 Result<> QueryFromJson(const Context& context, const Json& json, search::Query* query) {
-  TRY(OnlyKeys(json, {"query", "image", "audio", "video", "filters", "limit", "offset"}, "search"));
   TRY(Unsupported(json.contains("video") && !json["video"].is_null(), "video"));
-  auto number = [&](const char* key, size_t* out) -> Result<> {
-    if (!json.contains(key)) return Ok{};
-    const auto value = GetInt(json, key);
-    if (!value || *value < 0) return Error{Code::kInvalid, fmt::format("{}: not a number", key)};
-    *out = static_cast<size_t>(*value);
-    return Ok{};
-  };
-  if (json.contains("query") && !json["query"].is_string() && !json["query"].is_null()) {
-    return Error{Code::kInvalid, "query: a text is expected"};
-  }
   query->words = GetString(json, "query").value_or("");
-  TRY(number("limit", &query->limit));
-  TRY(number("offset", &query->offset));
+  if (const auto limit = GetInt(json, "limit")) query->limit = static_cast<size_t>(*limit);
+  if (const auto offset = GetInt(json, "offset")) query->offset = static_cast<size_t>(*offset);
   if (json.contains("filters") && !json["filters"].is_null()) {
     query->filters = TRY(FiltersFromJson(json["filters"]));
   }
@@ -103,6 +102,7 @@ Result<> QueryFromForm(const Context& context, const net::Request& request, sear
       json[field.name] = field.value;
     }
   }
+  TRY(CheckShape(json, kSearch, "search"));
   TRY(QueryFromJson(context, json, query));
   for (const net::FormField* field : examples) {
     Example example;
@@ -188,9 +188,10 @@ Result<Json> RunSearch(const Context& context, const net::Request& request) {
   } else if (type.starts_with("multipart/form-data")) {
     TRY(QueryFromForm(context, request, &query));
   } else {
-    TRY(QueryFromJson(context, TRY(JsonBody(request)), &query));
+    TRY(QueryFromJson(context, TRY(JsonBody(request, kSearch, "search")), &query));
   }
   if (!IsUtf8(query.words)) return Error{Code::kInvalid, "query: not UTF-8"};
+  TRY(CheckRoots(*context.catalog, query.filters.roots));
   query.words = Trim(query.words);
   const search::Answer answer =
       TRY(search::Search(*context.catalog, context.engine(), context.sounds(), query));
@@ -203,6 +204,37 @@ Result<Json> RunSearch(const Context& context, const net::Request& request) {
   if (!answer.notice.empty()) json["notice"] = answer.notice;
   for (const search::Hit& hit : answer.hits) json["hits"].push_back(HitJson(hit));
   return json;
+}
+
+Shape SearchAnswer() {
+  const Shape hit{
+      Field{"segment_id", Type::kInteger, ""}.Required(),
+      Field{"media_id", Type::kInteger, ""}.Required(),
+      Field{"type", Type::kText, ""}.Required().OneOf({"image", "video", "audio", "document"}),
+      {"kind", Type::kText, "of the part that was found"},
+      Field{"score", Type::kNumber, "comparable within an answer"}.Required(),
+      Field{"strength", Type::kText, ""}.Required().OneOf({"strong", "weak"}),
+      {"segment_index", Type::kInteger, ""},
+      {"root", Type::kText, "of the first path"},
+      {"path", Type::kText, "the first, below its root"},
+      {"paths", Type::kObjects, "all files of this content"},
+      Field{"reasons", Type::kObjects, "why it was found"}.Of(
+          {{"kind", Type::kText, ""}, {"text", Type::kText, ""}}),
+      {"width", Type::kInteger, ""},
+      {"height", Type::kInteger, ""},
+      {"start_time", Type::kNumber, "seconds"},
+      {"end_time", Type::kNumber, "seconds"},
+      {"page", Type::kInteger, ""},
+      {"box", Type::kAny, "[x, y, width, height] of the text that was found"},
+      {"boxes", Type::kAny, "the same, of each of its parts"},
+      {"frame", Type::kObject, "the moment's frame in the film strip"},
+      Field{"thumbnail", Type::kText, "address"}.OrNull()};
+  return {Field{"hits", Type::kObjects, "best first"}.Required().Of(hit),
+          Field{"total", Type::kInteger, "media files that fit"}.Required(),
+          {"total_is_bound", Type::kFlag, "there are at least so many"},
+          Field{"nothing_fits", Type::kFlag, "the hits are just the nearest"}.Required(),
+          {"notice", Type::kText, "what wasn't done, and why"},
+          Field{"took_ms", Type::kNumber, ""}.Required()};
 }
 
 const std::vector<Parameter> kFilterParameters{
@@ -221,6 +253,7 @@ void AddSearchRoutes(const Context& context, Table* table) {
     return Answer(RunSearch(context, request));
   };
   std::vector<Parameter> query{{"q", "string", "words"},
+                               {"query", "string", "the same as q"},
                                {"limit", "integer", "media files, 1 to 1000"},
                                {"offset", "integer", "media files to skip"}};
   query.insert(query.end(), kFilterParameters.begin(), kFilterParameters.end());
@@ -229,12 +262,16 @@ void AddSearchRoutes(const Context& context, Table* table) {
                     .summary = "Search by words",
                     .query = query,
                     .answer = "hits, total, nothing_fits, took_ms",
+                    .gives = SearchAnswer(),
                     .handle = handle});
   table->push_back({.method = "POST",
                     .pattern = "/api/search",
                     .summary = "Search by words, by picture, by sound, or by several",
                     .body = "application/json",
+                    .takes = kSearch,
+                    .files = {"image", "audio"},
                     .answer = "hits, total, nothing_fits, took_ms",
+                    .gives = SearchAnswer(),
                     .body_bytes_max = context.upload_bytes_max,
                     .handle = handle});
 }

@@ -16,6 +16,8 @@ namespace {
 // Beyond this the times that users see and those of the queue tell different stories.
 constexpr int64_t kClockSkewMs = 5000;
 
+const Shape kSession{{"token", Type::kText, "the access token"}};
+
 Json Component(const std::string& name, const std::string& state, const std::string& detail) {
   return {{"name", name}, {"state", state}, {"detail", detail}};
 }
@@ -334,8 +336,9 @@ void AddSystemRoutes(const Context& context, Table* table) {
        .pattern = "/api/session",
        .summary = "Exchange the access token for a cookie",
        .body = "application/json",
+       .takes = kSession,
        .handle = [context](const net::Request& request) {
-         auto body = JsonBody(request);
+         auto body = JsonBody(request, kSession, "session");
          if (!body.ok()) return ErrorResponse(body.error());
          if (!context.token.empty() && GetString(*body, "token").value_or("") != context.token) {
            return Problem(401, "unauthorized", "session: wrong access token");

@@ -3,12 +3,39 @@
 #include <set>
 
 #include "api/route_table.h"
+#include "base/strings.h"
 #include "ingest/why.h"
 
 namespace msearch::api {
 namespace {
 
-Result<queue::TaskFilter> FilterFromJson(const Json& json) {
+const std::vector<std::string> kStatuses{"queued", "started", "finished", "failed", "cancelled"};
+
+const Shape kRetry{{"queue", Type::kText, "only of this queue"},
+                   {"kind", Type::kText, "only of this kind"},
+                   Field{"status", Type::kText,
+                         "only in this status; failed if none is given. Of started ones only "
+                         "those whose lease ran out: others can't be retried"}
+                       .OneOf({"started", "failed", "cancelled"}),
+                   {"reason", Type::kText, "only with this reason: quarantined, ..."},
+                   {"text", Type::kText, "only with this in payload, error or id"},
+                   {"parent", Type::kText, "only what was made for this task"},
+                   {"stuck", Type::kFlag, "only started ones whose lease ran out"},
+                   {"dry_run", Type::kFlag, "only count them"}};
+
+Shape OneTaskAnswer() {
+  Shape shape = TaskAnswer();
+  shape.push_back({"why", Type::kText, "it isn't done yet, or failed"});
+  shape.push_back({"children", Type::kObjects, "the parts of its flow"});
+  shape.push_back(
+      Field{"events", Type::kObjects, "its history"}.Required().Of({{"at", Type::kText, "RFC 3339"},
+                                                                    {"what", Type::kText, ""},
+                                                                    {"worker", Type::kText, ""},
+                                                                    {"detail", Type::kAny, ""}}));
+  return shape;
+}
+
+Result<queue::TaskFilter> FilterFromJson(const Context& context, const Json& json) {
   queue::TaskFilter filter;
   filter.queue = GetString(json, "queue");
   filter.kind = GetString(json, "kind");
@@ -20,9 +47,10 @@ Result<queue::TaskFilter> FilterFromJson(const Json& json) {
     filter.status = queue::StatusFromName(*status);
     if (!filter.status) {
       return Error{Code::kInvalid,
-                   "status: not one of queued, started, finished, failed, cancelled"};
+                   "status: " + SanitizeUtf8(*status) + " is not one of " + Join(kStatuses, ", ")};
     }
   }
+  if (filter.queue) TRY(CheckQueue(context, *filter.queue));
   return filter;
 }
 
@@ -31,7 +59,7 @@ Result<Json> ListTasks(const Context& context, const net::Request& request) {
   for (const char* key : {"queue", "kind", "status", "reason", "text", "parent"}) {
     if (auto value = request.Query(key); value && !value->empty()) wanted[key] = *value;
   }
-  queue::TaskFilter filter = TRY(FilterFromJson(wanted));
+  queue::TaskFilter filter = TRY(FilterFromJson(context, wanted));
   filter.stuck = FlagParameter(request, "stuck");
   filter.before = request.Query("before").value_or("");
   filter.limit = static_cast<size_t>(TRY(IntParameter(request, "limit", 100, 1, 1000)));
@@ -101,7 +129,12 @@ Result<Json> Release(const Context& context, const std::string& id) {
   if (task.status != queue::Status::kStarted) {
     return Error{Code::kConflict, "task " + id + ": isn't leased by anybody"};
   }
-  TRY(context.queue->Retry(id));
+  Result<> released = context.queue->Retry(id);
+  if (!released.ok() && released.code() == Code::kConflict) {
+    return Error{Code::kConflict, "task " + id + ": can't be released while its worker, " +
+                                      task.worker + ", works at it; cancel it instead"};
+  }
+  TRY(std::move(released));
   return TaskJson(TRY(context.queue->Get(id)));
 }
 
@@ -129,11 +162,10 @@ Result<Json> WorkersJson(const Context& context) {
 }
 
 Result<Json> RetryMany(const Context& context, const net::Request& request) {
-  const Json body = TRY(JsonBody(request));
-  TRY(OnlyKeys(body, {"queue", "kind", "status", "reason", "text", "parent", "stuck", "dry_run"},
-               "retry"));
-  queue::TaskFilter filter = TRY(FilterFromJson(body));
+  const Json body = TRY(JsonBody(request, kRetry, "retry"));
+  queue::TaskFilter filter = TRY(FilterFromJson(context, body));
   if (!filter.status && !filter.stuck) filter.status = queue::Status::kFailed;
+  filter.stuck |= filter.status == queue::Status::kStarted;
   const int64_t matched = TRY(context.queue->Count(filter));
   if (GetBool(body, "dry_run").value_or(false)) return Json{{"matched", matched}, {"retried", 0}};
   int64_t retried = 0;
@@ -167,18 +199,24 @@ void AddTaskRoutes(const Context& context, Table* table) {
     table->push_back({.method = method, .pattern = pattern, .summary = summary, .handle = handle});
     return &table->back();  // valid until the next one is added
   };
-  add("GET", "/api/tasks", "Tasks, newest first",
-      [context](const net::Request& request) { return Answer(ListTasks(context, request)); })
-      ->query = {{"queue", "string", ""},
+  Entry* list =
+      add("GET", "/api/tasks", "Tasks, newest first",
+          [context](const net::Request& request) { return Answer(ListTasks(context, request)); });
+  list->gives = {Field{"tasks", Type::kObjects, ""}.Required().Of(TaskAnswer()),
+                 Field{"total", Type::kInteger, "that match"}.Required(),
+                 {"next", Type::kText, "before which older ones go on"}};
+  list->query = {{"queue", "string", ""},
                  {"kind", "string", ""},
                  {"status", "string", "queued, started, finished, failed, cancelled"},
                  {"reason", "string", "delayed, quarantined, ..."},
                  {"text", "string", "contained in payload, error or id"},
+                 {"parent", "string", "made for this task"},
                  {"stuck", "boolean", "started, with a lease that ran out"},
                  {"limit", "integer", "1 to 1000"},
                  {"before", "string", "the next of the last page"}};
   add("GET", "/api/tasks/{id}", "One task with its history",
-      [context](const net::Request& request) { return Answer(OneTask(context, request)); });
+      [context](const net::Request& request) { return Answer(OneTask(context, request)); })
+      ->gives = OneTaskAnswer();
   for (const bool retry : {true, false}) {
     add("POST", retry ? "/api/tasks/{id}/retry" : "/api/tasks/{id}/cancel",
         retry ? "Queue a failed or stuck task again" : "Cancel a task, running or not",
@@ -194,9 +232,13 @@ void AddTaskRoutes(const Context& context, Table* table) {
       [context](const net::Request& request) {
         return Answer(Release(context, request.path_arguments[0]));
       });
-  add("POST", "/api/tasks/retry", "Queue all matching failed tasks again; dry_run only counts",
-      [context](const net::Request& request) { return Answer(RetryMany(context, request)); })
-      ->body = "application/json";
+  Entry* many =
+      add("POST", "/api/tasks/retry", "Queue all matching failed tasks again; dry_run only counts",
+          [context](const net::Request& request) { return Answer(RetryMany(context, request)); });
+  many->body = "application/json";
+  many->takes = kRetry;
+  many->gives = {Field{"matched", Type::kInteger, ""}.Required(),
+                 Field{"retried", Type::kInteger, ""}.Required()};
   add("GET", "/api/queue/stats", "Queues and their counts", [context](const net::Request&) {
     return Answer([&]() -> Result<Json> {
       Json json{{"queues", Json::array()}};
@@ -227,13 +269,15 @@ void AddTaskRoutes(const Context& context, Table* table) {
         [context, pause](const net::Request& request) {
           return Answer([&]() -> Result<Json> {
             const std::string& name = request.path_arguments[0];
+            TRY(CheckQueue(context, name));
             TRY(pause ? context.queue->Pause(name) : context.queue->Resume(name));
             return Json{{"name", name}, {"paused", pause}};
           }());
         });
   }
   add("GET", "/api/workers", "Processes that work, and what they're at",
-      [context](const net::Request&) { return Answer(WorkersJson(context)); });
+      [context](const net::Request&) { return Answer(WorkersJson(context)); })
+      ->gives = {Field{"workers", Type::kObjects, ""}.Required().Of(WorkerAnswer())};
 }
 
 }  // namespace msearch::api

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/strings.h"
+#include "net/http_client.h"
 #include "support/pictures.h"
 #include "system/server.h"
 
@@ -45,6 +47,212 @@ TEST(Api, DataFolderInsideARootIsNotIndexed) {
     paths.push_back(media["paths"][0]["path"]);
   }
   EXPECT_THAT(paths, UnorderedElementsAre("files/one.png", "files/two.png"));
+}
+
+int64_t Matched(const Server& server, const Json& body) {
+  const auto answer = server.Post("/api/tasks/retry", body);
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  return GetInt(answer.json, "matched").value_or(-1);
+}
+
+TEST(Api, WrongTypesAreRefusedAndNothingIsDone) {
+  Server server;
+  ASSERT_TRUE(server.Start()) << server.log();
+  struct Case {
+    const char* path;
+    Json body;
+    const char* complaint;
+  };
+  const std::vector<Case> cases{
+      {"/api/tasks/retry", {{"queue", "tasks"}, {"dry_run", "yes"}}, "dry_run: true or false"},
+      {"/api/tasks/retry", {{"queue", 5}}, "queue: a text"},
+      {"/api/tasks/retry", {{"stuck", "x"}}, "stuck: true or false"},
+      {"/api/tasks/retry", {{"status", "finished"}}, "status: finished is not one of"},
+      {"/api/failures/retry", {{"dry_run", "x"}}, "dry_run: true or false"},
+      {"/api/failures/retry", {{"code", {"corrupt"}}}, "code: a text"},
+      {"/api/failures/retry", {{"root", 7}}, "root: a text"},
+      {"/api/roots", {{"path", "/tmp"}, {"recursive", "no"}}, "recursive: true or false"},
+      {"/api/roots", {{"path", "/tmp"}, {"scan_interval_s", 0}}, "scan_interval_s: a whole number"},
+      {"/api/roots", Json::object(), "path is missing"},
+      {"/api/build_index", {{"dataset_names", "files"}}, "dataset_names: a list of texts"},
+      {"/api/build_index", {{"distributed", 1}}, "distributed: true or false"},
+      {"/api/search", {{"q", "frog"}}, "there is query, image"},
+      {"/api/search", {{"query", 5}}, "query: a text"},
+      {"/api/search", {{"limit", "5"}}, "limit: a whole number"},
+      {"/api/search", {{"image", {{"media_id", {1}}}}}, "image.media_id: an id"},
+      {"/api/search", {{"filters", {{"size_min", "1"}}}}, "filters.size_min: a whole number"},
+      {"/api/passages", {{"phrases", "frog"}}, "phrases: a list of texts"},
+      {"/api/async/query", {{"question", 5}}, "question: a text"},
+      {"/api/async/query", {{"question", "x"}, {"generate", "no"}}, "generate: true or false"},
+      {"/api/async/analyze-image", {{"media_id", "1"}}, "media_id: a whole number"},
+      {"/api/compute/feature_extraction", {{"image_path", 1}}, "image_path: a text"},
+      {"/api/compute/batch_feature_extraction", {{"image_paths", "a"}}, "image_paths: a list"},
+      {"/api/session", {{"token", 5}}, "token: a text"},
+      {"/api/roots/files/scan", {{"full", true}}, "takes no body"},
+      {"/api/queue/tasks/pause", {{"queue", "tasks"}}, "takes no body"},
+  };
+  for (const Case& one : cases) {
+    const auto answer = server.Post(one.path, one.body);
+    EXPECT_EQ(answer.status, 400) << one.path << DumpJson(one.body) << answer.body;
+    EXPECT_THAT(GetString(answer.json, "detail").value_or(""), HasSubstr(one.complaint))
+        << one.path << DumpJson(one.body);
+    EXPECT_EQ(GetString(answer.json, "code"), "invalid");
+  }
+  EXPECT_EQ(Matched(server, {{"queue", "tasks"}, {"dry_run", true}}), 0);
+  // Not every client says that it sends JSON; what is no JSON mustn't be taken for nothing.
+  net::HttpRequest form;
+  form.method = "POST";
+  form.url = server.url() + "/api/tasks/retry";
+  form.form = {{.name = "dry_run", .value = "true"}};
+  const auto sent = net::Fetch(form);
+  ASSERT_TRUE(sent.ok()) << sent.message();
+  EXPECT_EQ(sent->status, 400) << sent->body;
+  EXPECT_THAT(sent->body, HasSubstr("not a form"));
+}
+
+TEST(Api, UnknownParametersAreRefused) {
+  Server server;
+  ASSERT_TRUE(server.Start()) << server.log();
+  for (const auto& [path, complaint] : std::vector<std::pair<const char*, const char*>>{
+           {"/api/search?q=frog&typ=video", "did you mean type?"},
+           {"/api/tasks?staus=failed", "did you mean status?"},
+           {"/api/tasks?stuck=2", "stuck: true, false, 1 or 0"},
+           {"/api/tasks?stuck=", "stuck: true, false, 1 or 0"},
+           {"/api/media/1/content?download=2", "download: true, false, 1 or 0"},
+           {"/api/roots?x=1", "there is none"},
+           {"/api/media/1/clip?begin=3", "there is start, end"}}) {
+    const auto answer = server.Get(path);
+    EXPECT_EQ(answer.status, 400) << path << answer.body;
+    EXPECT_THAT(answer.body, HasSubstr(complaint)) << path;
+  }
+  const auto scan = server.Post("/api/roots/files/scan?ful=1");
+  EXPECT_EQ(scan.status, 400) << scan.body;
+  for (const char* path :
+       {"/api/search?q=frog&type[]=image&limit=5", "/api/search?query=frog", "/api/tasks?stuck=1",
+        "/api/tasks?stuck=false", "/api/index/status?wait=0", "/health?probe=1"}) {
+    EXPECT_EQ(server.Get(path).status, 200) << path << server.Get(path).body;
+  }
+}
+
+TEST(Api, MisspeltNamesAreNotFound) {
+  Server server;
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  EXPECT_EQ(server.Post("/api/queue/nosuch/pause").status, 404);
+  const auto nearest = server.Post("/api/queue/task/pause");
+  EXPECT_EQ(nearest.status, 404);
+  EXPECT_THAT(nearest.body, HasSubstr("did you mean tasks?"));
+  EXPECT_THAT(server.Get("/api/queue/stats").body, testing::Not(HasSubstr("nosuch")));
+  for (const char* queue : {"tasks", "tasks-pdf", "read-text-heif", "answered"}) {
+    EXPECT_EQ(server.Post(std::string("/api/queue/") + queue + "/pause").status, 200) << queue;
+    EXPECT_EQ(server.Post(std::string("/api/queue/") + queue + "/resume").status, 200) << queue;
+  }
+  EXPECT_EQ(server.Post("/api/tasks/retry", {{"queue", "nosuch"}}).status, 404);
+  for (const char* path : {"/api/search?q=x&root=file", "/api/search?root=files,file&q=x",
+                           "/api/media?root=file", "/api/failures?root=file"}) {
+    const auto answer = server.Get(path);
+    EXPECT_EQ(answer.status, 404) << path << answer.body;
+    EXPECT_EQ(GetString(answer.json, "code"), "not_found");
+    EXPECT_THAT(answer.body, HasSubstr("root file: no such root; did you mean files?")) << path;
+  }
+  EXPECT_EQ(server.Get("/api/search?q=x&root=files").status, 200);
+  EXPECT_EQ(server.Post("/api/search", {{"query", "x"}, {"filters", {{"root", "no"}}}}).status,
+            404);
+  EXPECT_EQ(server.Post("/api/failures/retry", {{"root", "nosuch"}}).status, 404);
+  EXPECT_EQ(
+      server.Post("/api/async/query", {{"question", "frogs?"}, {"filters", {{"root", {"no"}}}}})
+          .status,
+      404);
+  const auto searched = RunMsearch({"search", "x", "--root", "file", "--server", server.url()});
+  EXPECT_NE(searched.status, 0);
+  EXPECT_THAT(searched.err, HasSubstr("no such root; did you mean files?"));
+}
+
+// What of the value isn't as the schema says; empty: all of it is.
+std::string Misfit(const Json& value, const Json& schema, const std::string& at) {
+  if (schema.contains("anyOf")) {
+    std::string all;
+    for (const Json& one : schema["anyOf"]) {
+      const std::string misfit = Misfit(value, one, at);
+      if (misfit.empty()) return "";
+      all += misfit + " ";
+    }
+    return all;
+  }
+  const std::string type = schema.value("type", "");
+  const bool fits =
+      type.empty() || (type == "string" && value.is_string()) ||
+      (type == "integer" && value.is_number_integer()) || (type == "number" && value.is_number()) ||
+      (type == "boolean" && value.is_boolean()) || (type == "null" && value.is_null()) ||
+      (type == "object" && value.is_object()) || (type == "array" && value.is_array());
+  if (!fits) return at + ": not " + type;
+  for (const Json& name : schema.value("required", Json::array())) {
+    if (!value.contains(name.get<std::string>())) return at + ": lacks " + name.get<std::string>();
+  }
+  if (value.is_object() && schema.contains("properties")) {
+    for (const auto& [key, part] : value.items()) {
+      if (!schema["properties"].contains(key)) continue;
+      const std::string misfit = Misfit(part, schema["properties"][key], at + "." + key);
+      if (!misfit.empty()) return misfit;
+    }
+  }
+  if (value.is_array() && schema.contains("items")) {
+    for (const Json& item : value) {
+      const std::string misfit = Misfit(item, schema["items"], at + "[]");
+      if (!misfit.empty()) return misfit;
+    }
+  }
+  return "";
+}
+
+TEST(Api, DescriptionTellsOfBodiesAndFitsAnswers) {
+  Server server;
+  Write(server.files() + "/frog.png", Encoded(Quarters(64, 48), "png"));
+  Write(server.files() + "/pond.txt", "A frog sits in the pond and sings.");
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle());
+  const Json api = server.Get("/api/openapi.json").json;
+  for (const auto& [path, methods] : api["paths"].items()) {
+    for (const auto& [method, operation] : methods.items()) {
+      if (!operation.contains("requestBody")) continue;
+      const Json& content = operation["requestBody"]["content"];
+      if (!content.contains("application/json")) continue;
+      EXPECT_FALSE(content["application/json"]["schema"]["properties"].empty()) << path;
+    }
+  }
+  const Json& search = api["paths"]["/api/search"]["post"]["requestBody"]["content"];
+  EXPECT_EQ(search["application/json"]["schema"]["properties"]["limit"]["type"], "integer");
+  EXPECT_TRUE(search["multipart/form-data"]["schema"]["properties"].contains("audio"));
+  EXPECT_EQ(api["paths"]["/api/roots"]["post"]["requestBody"]["content"]["application/json"]
+               ["schema"]["required"],
+            Json::array({"path"}));
+
+  const auto fits = [&](const char* method, const char* pattern, const Server::Answer& answer) {
+    ASSERT_EQ(answer.status / 100, 2) << pattern << answer.body;
+    const Json& success = api["paths"][pattern][method]["responses"]["2XX"];
+    ASSERT_TRUE(success.contains("content")) << pattern;
+    EXPECT_EQ(Misfit(answer.json, success["content"]["application/json"]["schema"], pattern), "");
+  };
+  const auto tasks = server.Get("/api/tasks");
+  const std::string task = tasks.json["tasks"][0]["task_id"];
+  const auto media = server.Get("/api/media");
+  ASSERT_EQ(media.json["media"].size(), 2U);
+  const std::string medium = std::to_string(media.json["media"][0]["media_id"].get<int64_t>());
+  fits("get", "/api/roots", server.Get("/api/roots"));
+  fits("get", "/api/roots/{name}", server.Get("/api/roots/files"));
+  fits("get", "/api/search", server.Get("/api/search?q=frog"));
+  fits("post", "/api/search", server.Post("/api/search", {{"query", "frog"}}));
+  fits("get", "/api/tasks", tasks);
+  fits("get", "/api/tasks/{id}", server.Get("/api/tasks/" + task));
+  fits("post", "/api/tasks/retry", server.Post("/api/tasks/retry", {{"dry_run", true}}));
+  fits("get", "/api/workers", server.Get("/api/workers"));
+  fits("get", "/api/media", media);
+  fits("get", "/api/media/{id}", server.Get("/api/media/" + medium));
+  const auto build = server.Post("/api/build_index");
+  fits("post", "/api/build_index", build);
+  fits("get", "/api/build_index/{id}",
+       server.Get("/api/build_index/" + GetString(build.json, "build_id").value_or("")));
 }
 
 }  // namespace
