@@ -42,6 +42,12 @@ TEST(Json, DeepNestingIsRefusedBeforeItCanHurt) {
   EXPECT_EQ(ParseJson("1 2").code(), Code::kInvalid);
 }
 
+TEST(Json, ComplaintsNameThePlaceAndNoLibrary) {
+  const std::string message = ParseJson("{\"a\":\n x}").message();
+  EXPECT_THAT(message, testing::StartsWith("JSON: line 2, column 2: "));
+  EXPECT_THAT(message, testing::Not(HasSubstr("exception")));
+}
+
 TEST(Json, DumpingNeverThrows) {
   EXPECT_THAT(DumpJson({{"name", "\xff\xfe"}}), HasSubstr("\xEF\xBF\xBD"));
 }

@@ -30,6 +30,18 @@ bool TooDeep(std::string_view text, int max_depth) {
   return false;
 }
 
+// "line 1, column 8: unexpected ..." of the library's "[json.exception.parse_error.101] parse error
+// at line 1, column 8: ...".
+std::string Plain(const Json::exception& e) {
+  std::string_view text = e.what();
+  if (const size_t end = text.find("] "); text.starts_with('[') && end != text.npos) {
+    text.remove_prefix(end + 2);
+  }
+  constexpr std::string_view kAt = "parse error at ";
+  if (text.starts_with(kAt)) text.remove_prefix(kAt.size());
+  return std::string(text);
+}
+
 }  // namespace
 
 Result<Json> ParseJson(std::string_view text, int max_depth) {
@@ -37,7 +49,7 @@ Result<Json> ParseJson(std::string_view text, int max_depth) {
   try {
     return Json::parse(text);
   } catch (const Json::exception& e) {
-    return Error{Code::kInvalid, std::string("JSON: ") + e.what()};
+    return Error{Code::kInvalid, "JSON: " + Plain(e)};
   }
 }
 
@@ -55,7 +67,7 @@ Result<Json> FromCbor(std::string_view bytes) {
   try {
     return Json::from_cbor(bytes);
   } catch (const Json::exception& e) {
-    return Error{Code::kCorrupt, std::string("CBOR: ") + e.what()};
+    return Error{Code::kCorrupt, "CBOR: " + Plain(e)};
   }
 }
 
