@@ -55,9 +55,9 @@ Result<Parsed> Parse(const std::vector<std::string>& arguments,
       parsed.source.flags["--log-level"] = "debug";
     } else if (name == "--workers") {
       parsed.others[name] = value;
-      for (const char* key : {"MSEARCH_PROCESSES_TASK_WORKER_NUM_INSTANCES",
-                              "MSEARCH_PROCESSES_EMBEDDING_WORKER_NUM_INSTANCES"}) {
-        parsed.source.environment[key] = value;
+      for (const char* key :
+           {"processes.task_worker.num_instances", "processes.embedding_worker.num_instances"}) {
+        parsed.source.by_key[key] = {name, value};
       }
     } else if (is_switch) {
       parsed.others[name] = "1";

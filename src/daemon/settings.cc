@@ -341,6 +341,9 @@ Result<Settings> Settings::Load(const Source& source) {
       }
     }
   }
+  for (const auto& [key, given] : source.by_key) {
+    TRY(settings.Set(*Find(key), given.second, "flag " + given.first));
+  }
   for (const auto& [flag, text] : source.flags) {
     for (const Setting& setting : kTable) {
       if (setting.flag == flag) TRY(settings.Set(setting, text, "flag " + flag));

@@ -37,6 +37,8 @@ class Settings {
     std::string config;  // --config: a profile's name or a path; empty: search
     std::map<std::string, std::string> flags;  // by flag ("--port") as typed
     std::map<std::string, std::string> environment;
+    // By key: of a flag that stands for several settings, its name and text.
+    std::map<std::string, std::pair<std::string, std::string>> by_key;
   };
   // kInvalid naming the key, its place, and for an unknown key the nearest one.
   static Result<Settings> Load(const Source& source);
