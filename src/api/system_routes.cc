@@ -179,7 +179,7 @@ Result<Json> Doctor(const Context& context) {
   }
   for (const auto& stats : TRY(context.queue->Stats())) {
     if (!stats.paused) continue;
-    add("queue " + stats.name, false, "is paused", "POST /api/queue/" + stats.name + "/resume");
+    add("queue " + stats.name, false, "is paused", "msearch task resume " + stats.name);
   }
   queue::TaskFilter stuck;
   stuck.stuck = true;

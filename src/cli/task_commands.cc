@@ -168,11 +168,23 @@ Result<int> RetryTasks(Session& session, const TaskOptions& options, bool all) {
   return kExitOk;
 }
 
-void AddFilters(CLI::App* command, TaskOptions& options) {
+Result<int> ChangeQueue(Session& session, const std::string& name, const std::string& change) {
+  const Json answer = TRY(session.client().Post(Target({"api", "queue", name, change})));
+  if (session.json) {
+    session.PrintJson(answer);
+  } else {
+    const bool paused = GetBool(answer, "paused").value_or(false);
+    session.terminal.Print(Printable(
+        name + (paused ? ": paused; what runs ends, and nothing new starts" : ": goes on")));
+  }
+  return kExitOk;
+}
+
+void AddFilters(CLI::App* command, TaskOptions& options, const std::vector<std::string>& statuses) {
   command->add_option("--queue", options.queue, "Only of this queue")->type_name("NAME");
   command->add_option("--kind", options.kind, "Only of this kind")->type_name("NAME");
   command->add_option("--status", options.status, "Only in this status")
-      ->check(CLI::IsMember({"queued", "started", "finished", "failed", "cancelled"}));
+      ->check(CLI::IsMember(statuses));
   command->add_option("--text", options.text, "Only with this in payload, error or id");
   command->add_flag("--stuck", options.stuck, "Only those whose lease ran out");
 }
@@ -186,7 +198,7 @@ void AddTaskCommands(CLI::App& app, Session& session) {
   OnCommand(task->add_subcommand("stats", "Counts by queue"), session, TaskStats);
 
   CLI::App* list = task->add_subcommand("list", "Show tasks, newest first");
-  AddFilters(list, *options);
+  AddFilters(list, *options, {"queued", "started", "finished", "failed", "cancelled"});
   list->add_option("--limit", options->limit, "How many")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
@@ -208,11 +220,21 @@ void AddTaskCommands(CLI::App& app, Session& session) {
   OnCommand(release, session,
             [options](Session& s) { return ChangeTask(s, options->id, "release"); });
 
+  for (const bool pause : {true, false}) {
+    CLI::App* change = task->add_subcommand(
+        pause ? "pause" : "resume",
+        pause ? "Let no task of a queue start" : "Let tasks of a queue start again");
+    change->add_option("QUEUE", options->queue, "As task stats names it")->required();
+    OnCommand(change, session, [options, pause](Session& s) {
+      return ChangeQueue(s, options->queue, pause ? "pause" : "resume");
+    });
+  }
+
   auto all = std::make_shared<bool>(false);
   CLI::App* retry = task->add_subcommand("retry", "Queue failed or stuck tasks again");
   retry->add_option("TASK", options->id);
   CLI::Option* every = retry->add_flag("--all", *all, "All that match; failed ones by default");
-  AddFilters(retry, *options);
+  AddFilters(retry, *options, {"started", "failed", "cancelled"});
   retry->add_flag("--dry-run", options->dry_run, "Only count them")->needs(every);
   OnCommand(retry, session, [options, all](Session& s) { return RetryTasks(s, *options, *all); });
 }
