@@ -9,8 +9,9 @@
 // A peer that goes away is noticed when something is sent to it: whoever feeds a stream should
 // write now and then (a comment line), and a long poll should end by itself.
 //
-// Of the routes that match a path, a literal part wins over {name}, {name} over {rest...}; the
-// latter is tried only where nothing else fits the path, whatever the method.
+// Of the routes that match a path, a literal part wins over {name}, {name} over {rest...}, whatever
+// the method: what isn't among the methods of the winning pattern is answered 405. Only patterns
+// that end in {rest...} stand side by side.
 #pragma once
 
 #include <chrono>

@@ -35,6 +35,11 @@ Router::Router(std::vector<Route> routes) {
   });
 }
 
+bool Router::SameKinds(const Entry& a, const Entry& b) {
+  return std::equal(a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(),
+                    [](const Part& left, const Part& right) { return left.kind == right.kind; });
+}
+
 bool Router::Fits(const Entry& entry, const std::vector<std::string>& parts) {
   size_t count = entry.parts.size();
   if (entry.has_rest() ? parts.size() + 1 < count : parts.size() != count) return false;
@@ -60,11 +65,14 @@ std::vector<std::string> Router::Arguments(const Entry& entry,
 
 Router::Match Router::Find(std::string_view method, const std::vector<std::string>& parts) const {
   std::set<std::string> allowed;
-  bool rest_only = true;
+  const Entry* first = nullptr;
   for (const Entry& entry : entries_) {
-    if (entry.has_rest() && !rest_only) break;
     if (!Fits(entry, parts)) continue;
-    rest_only &= entry.has_rest();
+    // What fits less closely stands behind what fits more closely, and doesn't count then; of
+    // catch-alls all count.
+    const bool rests = first != nullptr && first->has_rest() && entry.has_rest();
+    if (first != nullptr && !rests && !SameKinds(*first, entry)) break;
+    first = &entry;
     if (entry.route.method == method) return {&entry.route, Arguments(entry, parts), {}};
     allowed.insert(entry.route.method);
     if (entry.route.method == "GET") allowed.insert("HEAD");

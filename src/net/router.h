@@ -34,6 +34,7 @@ class Router {
   };
   static std::vector<Part> Compile(const std::string& pattern);
   static bool Fits(const Entry& entry, const std::vector<std::string>& parts);
+  static bool SameKinds(const Entry& a, const Entry& b);
   static std::vector<std::string> Arguments(const Entry& entry,
                                             const std::vector<std::string>& parts);
 
