@@ -4,11 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 
 #include "api/route_table.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "ingest/features.h"
 
 namespace msearch::api {
@@ -39,6 +41,16 @@ Json FeaturesJson(const ingest::Features& features, const ingest::TargetModel& m
     json["dimensions"] = features[0].views[0].size();
   }
   return json;
+}
+
+// A file without a picture, as a text, is prepared without fault: it just has no vectors.
+Result<Json> AnswerOf(const Result<ingest::Features>& answer, const std::string& name,
+                      const ingest::TargetModel& model) {
+  if (!answer.ok()) return answer.error();
+  const bool seen = std::any_of(answer->begin(), answer->end(),
+                                [](const embedding::Embedding& one) { return !one.views.empty(); });
+  if (!seen) return Error{Code::kUnsupported, SanitizeUtf8(name) + ": no picture is in it"};
+  return FeaturesJson(*answer, model);
 }
 
 // Looked at when its turn comes, so that a thousand paths cost no thousand open files.
@@ -118,7 +130,7 @@ Result<Json> ExtractOne(const Context& context, std::atomic<int>& running,
     }
     return error;
   }
-  return FeaturesJson(*answers[0], model);
+  return AnswerOf(answers[0], inputs[0].name, model);
 }
 
 Result<Json> ExtractMany(const Context& context, std::atomic<int>& running,
@@ -147,11 +159,12 @@ Result<Json> ExtractMany(const Context& context, std::atomic<int>& running,
   int done = 0;
   for (size_t i = 0; i < answers.size(); ++i) {
     Json result{{"image_path", paths[i]}};
-    if (answers[i].ok()) {
+    const Result<Json> answer = AnswerOf(answers[i], inputs[i].name, model);
+    if (answer.ok()) {
       ++done;
-      result.update(FeaturesJson(*answers[i], model));
+      result.update(*answer);
     } else {
-      result["error"] = {{"code", CodeName(answers[i].code())}, {"message", answers[i].message()}};
+      result["error"] = {{"code", CodeName(answer.code())}, {"message", answer.message()}};
     }
     json["results"].push_back(std::move(result));
   }

@@ -163,6 +163,12 @@ Result<ClipRequest> ClipAsked(const Context& context, const net::Request& reques
   if (clip.start < 0 || clip.end <= clip.start) {
     return Error{Code::kInvalid, "clip: start and end are seconds, the end after the start"};
   }
+  // What a file says of its length may be a little less than there is.
+  constexpr double kSlack = 1;
+  if (const auto duration = media.content.duration; duration && clip.start > *duration + kSlack) {
+    return Error{Code::kInvalid,
+                 fmt::format("clip: start is behind the end, which is at {:.3f} s", *duration)};
+  }
   if (clip.end - clip.start > kClipSecondsMax) {
     return Error{Code::kInvalid, fmt::format("clip: longer than {} seconds", kClipSecondsMax)};
   }

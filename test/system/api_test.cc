@@ -255,5 +255,62 @@ TEST(Api, DescriptionTellsOfBodiesAndFitsAnswers) {
        server.Get("/api/build_index/" + GetString(build.json, "build_id").value_or("")));
 }
 
+TEST(Api, TaskOfALivingWorkerIsNotReleased) {
+  Server server({"--workers", "1"});
+  for (int i = 0; i < 200; ++i) {
+    const auto shade = static_cast<uint8_t>(i);
+    const auto raster = Flat(64 + static_cast<uint32_t>(i), 64, {shade, 100, 200});
+    Write(server.files() + "/picture-" + std::to_string(i) + ".png", Encoded(raster, "png"));
+  }
+  ASSERT_TRUE(server.Start()) << server.log();
+  ASSERT_TRUE(Eventually([&] { return server.Pids("task_worker").size() == 1; }));
+  const pid_t worker = server.Pids("task_worker").front();
+  server.AddRoot();
+  // Stopped in the middle of something, it keeps its lease for a while.
+  std::string task;
+  ASSERT_TRUE(Eventually([&] {
+    kill(worker, SIGSTOP);
+    const Json started = server.Get("/api/tasks?queue=tasks&status=started").json;
+    if (!started.value("tasks", Json::array()).empty()) task = started["tasks"][0]["task_id"];
+    if (!task.empty()) return true;
+    kill(worker, SIGCONT);
+    return false;
+  }));
+  const auto released = RunMsearch({"task", "release", task, "--server", server.url()});
+  kill(worker, SIGCONT);
+  EXPECT_NE(released.status, 0);
+  EXPECT_THAT(released.err, HasSubstr("can't be released while its worker"));
+  EXPECT_TRUE(server.AwaitIdle());
+}
+
+TEST(Api, SmallMistakesAreToldPlainly) {
+  Server server;
+  Write(server.files() + "/pond.txt", "A frog sits in the pond and sings.");
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle());
+  const auto method = server.Get("/api/tasks/retry");
+  EXPECT_EQ(method.status, 405) << method.body;
+  const auto text = server.Post("/api/compute/feature_extraction",
+                                {{"image_path", server.files() + "/pond.txt"}});
+  EXPECT_EQ(text.status, 415) << text.body;
+
+  const auto command = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--server", server.url()});
+    return RunMsearch(words);
+  };
+  const auto paused = command({"task", "pause", "read"});
+  EXPECT_EQ(paused.status, 0) << paused.err;
+  EXPECT_THAT(paused.out, HasSubstr("read: paused"));
+  EXPECT_THAT(command({"task", "stats"}).out, HasSubstr("paused"));
+  const auto resumed = command({"task", "resume", "read"});
+  EXPECT_THAT(resumed.out, HasSubstr("read: goes on")) << resumed.err;
+  EXPECT_NE(command({"task", "pause", "raed"}).status, 0);
+
+  const auto workers = RunMsearch({"run", "both", "--workers", "-1"});
+  EXPECT_NE(workers.status, 0);
+  EXPECT_THAT(workers.err, HasSubstr("flag --workers"));
+}
+
 }  // namespace
 }  // namespace msearch::test
