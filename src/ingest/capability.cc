@@ -48,6 +48,17 @@ std::set<std::string> ServedBy(const queue::WorkerInfo& worker) {
   return served;
 }
 
+// "; HOST: PROBLEM" for each machine that says why it hasn't this reader.
+std::string WhatIsTold(const std::vector<queue::WorkerInfo>& workers, std::string_view reader) {
+  std::set<std::string> told;
+  for (const queue::WorkerInfo& worker : workers) {
+    for (const Lack& lack : LacksOf(worker)) {
+      if (lack.reader == reader) told.insert("; " + worker.host + ": " + lack.problem);
+    }
+  }
+  return Join(std::vector<std::string>(told.begin(), told.end()), "");
+}
+
 std::string OpensWhat(const media::Format& format) {
   return fmt::format(
       "opens {}: install {} where workers run, allow it in their "
@@ -138,13 +149,28 @@ bool IsBesideController(const queue::WorkerInfo& worker) {
   });
 }
 
+std::vector<Lack> LacksOf(const queue::WorkerInfo& worker) {
+  std::vector<Lack> all;
+  if (!worker.detail.is_object() || !worker.detail.contains("lacks")) return all;
+  const auto add = [&](const Json& lack) {
+    if (!lack.is_object() || lack.empty()) return;
+    all.push_back({GetString(lack, "name").value_or(""), GetString(lack, "problem").value_or(""),
+                   GetString(lack, "reader").value_or("")});
+  };
+  const Json& lacks = worker.detail["lacks"];
+  if (!lacks.is_array()) add(lacks);
+  if (lacks.is_array()) std::for_each(lacks.begin(), lacks.end(), add);
+  return all;
+}
+
 Result<std::vector<Unserved>> FindUnserved(queue::TaskQueue& queue) {
   std::set<std::string> served;
-  for (const queue::WorkerInfo& worker : TRY(queue.Workers())) served.merge(ServedBy(worker));
+  const auto workers = TRY(queue.Workers());
+  for (const queue::WorkerInfo& worker : workers) served.merge(ServedBy(worker));
   std::vector<Unserved> all;
   for (const queue::QueueStats& stats : TRY(queue.Stats())) {
     if (stats.queued == 0 || served.contains(stats.name)) continue;
-    all.push_back({stats.name, stats.queued, LackOf(stats.name)});
+    all.push_back({stats.name, stats.queued, LackOf(stats.name, workers)});
   }
   return all;
 }
@@ -159,7 +185,7 @@ bool NeedsCapability(std::string_view queue) {
       kSteps, [&](std::string_view step) { return queue != step && IsOfStep(queue, step); });
 }
 
-std::string LackOf(std::string_view queue) {
+std::string LackOf(std::string_view queue, const std::vector<queue::WorkerInfo>& workers) {
   const auto step = std::ranges::find_if(
       kSteps, [&](std::string_view name) { return queue != name && IsOfStep(queue, name); });
   if (step == kSteps.end()) {
@@ -176,9 +202,11 @@ std::string LackOf(std::string_view queue) {
     return fmt::format("no worker embeds on the device {} that model.device asks for", needs);
   }
   std::vector<std::string> lacking;
+  std::string told;
   for (const std::string_view part : Split(needs, '-')) {
     const auto reader = std::ranges::find(kReaders, part, &ReaderWords::reader);
     if (reader != kReaders.end()) {
+      told = WhatIsTold(workers, part);
       lacking.push_back(
           fmt::format("{} with the controller's pack (reading.{})", reader->does, reader->reader));
     } else if (const media::Format* format = media::FindFormat(part)) {
@@ -186,7 +214,7 @@ std::string LackOf(std::string_view queue) {
     }
   }
   if (lacking.empty()) return fmt::format("no worker serves queue {}", queue);
-  return "no worker " + Join(lacking, " and ");
+  return "no worker " + Join(lacking, " and ") + told;
 }
 
 }  // namespace msearch::ingest

@@ -74,6 +74,15 @@ class Workforce {
 
 bool IsBesideController(const queue::WorkerInfo& worker);
 
+// What a worker would need for some of its tasks and hasn't, as its heartbeat's "lacks" tells: an
+// object, or several in an array, of "name" and "problem", and "reader" where it is a reader's.
+struct Lack {
+  std::string name;     // of the model
+  std::string problem;  // for people, with the reason: a full disk, a refused download
+  std::string reader;
+};
+std::vector<Lack> LacksOf(const queue::WorkerInfo& worker);
+
 // A queue in which tasks wait that nobody serves.
 struct Unserved {
   std::string queue;
@@ -85,7 +94,8 @@ struct Unserved {
 Result<std::vector<Unserved>> FindUnserved(queue::TaskQueue& queue);
 // Whether it is one of the queues beside a step's own.
 bool NeedsCapability(std::string_view queue);
-// Why nobody serves this queue and what to do, in one sentence.
-std::string LackOf(std::string_view queue);
+// Why nobody serves this queue and what to do, in one sentence; with what workers of its step say
+// that they lack, if it is that.
+std::string LackOf(std::string_view queue, const std::vector<queue::WorkerInfo>& workers = {});
 
 }  // namespace msearch::ingest

@@ -105,10 +105,11 @@ class HandingOn : public testing::Test {
     const auto known = [](const Digest&, const std::string&) { return Result<bool>(false); };
     return Run(PrepareHandler(blobs_, codec, LocalMedia(), known, options), task);
   }
-  queue::Outcome Read(const queue::NewTask& task, ReadOptions options) {
+  queue::Outcome Read(const queue::NewTask& task, ReadOptions options, Readers readers = {}) {
     auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"},
                                                 media::CodecLimits());
-    return Run(ReadHandler(blobs_, codec, {}, LocalMedia(), std::move(options)), task);
+    return Run(ReadHandler(blobs_, codec, std::move(readers), LocalMedia(), std::move(options)),
+               task);
   }
   static queue::Outcome Run(const queue::BatchHandler& handler, const queue::NewTask& task) {
     std::vector<std::unique_ptr<queue::TaskContext>> tasks;
@@ -195,6 +196,46 @@ TEST_F(HandingOn, ALookForWhichTheReaderIsMissingGoesToThoseWhoHaveIt) {
   EXPECT_EQ(outcome.follow_ups[0].unique_key, ReadTask(job).unique_key);
   options.reach.hands_on = false;
   EXPECT_EQ(Read(ReadTask(job), options).status.code(), Code::kUnsupported);
+}
+
+// Whose model can't be loaded, though it seemed to be there.
+class WithoutModel final : public Reader {
+ public:
+  Result<Findings> Read(const ReadJob&, const Fd&, media::Codec&, queue::TaskContext&) override {
+    return Error{Code::kUnavailable, "model ocr-pp: not pulled yet"};
+  }
+  void UnloadIfIdle() override {}
+};
+
+TEST_F(HandingOn, NoLookFailsForWantOfAModel) {
+  const PrepareJob file = File("sign.jpg", "x");
+  ReadJob job;
+  job.hash = Sha256("x");
+  job.reader = "text";
+  job.key = "ocr-1";
+  job.root_path = file.root_path;
+  job.path = file.path;
+  job.size = file.size;
+  job.modified_ns = file.modified_ns;
+  job.mime = "image/jpeg";
+  const Readers readers = {{"text", std::make_shared<WithoutModel>()}};
+  std::string problem;
+  ReadOptions options;
+  options.lacks = [&](const std::string&, const std::string& what) { problem = what; };
+
+  queue::Outcome outcome = Read(ReadTask(job), options, readers);
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status.message();
+  EXPECT_TRUE(outcome.release) << "nobody else could have it";
+  EXPECT_GT(outcome.delay.count(), 0);
+  EXPECT_EQ(problem, "model ocr-pp: not pulled yet");
+
+  options.reach.hands_on = true;
+  outcome = Read(ReadTask(job), options, readers);
+  EXPECT_TRUE(outcome.status.ok());
+  EXPECT_FALSE(outcome.release);
+  ASSERT_THAT(outcome.follow_ups, SizeIs(1));
+  EXPECT_EQ(outcome.follow_ups[0].queue, "read-text");
+  EXPECT_TRUE(Read(outcome.follow_ups[0], options, readers).release) << "it stands there already";
 }
 
 TEST_F(HandingOn, WhatABuildKeepsBesideTheControllerStaysThereWhileItIsEmbedded) {

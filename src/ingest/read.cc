@@ -5,12 +5,14 @@ namespace {
 
 using queue::Outcome;
 
+constexpr Milliseconds kGiveBackDelay{30000};  // for want of a model, on everything that needs it
+
 // To those who have the reader and open the format; never to oneself.
-void HandOn(const ReadJob& job, const queue::Task& task, Outcome* outcome) {
+void HandOn(const ReadJob& job, const queue::Task& task, Milliseconds delay, Outcome* outcome) {
   queue::NewTask next = ReadTask(job, job.reader, job.format());
   if (next.queue == task.queue) {
     outcome->release = true;
-    outcome->delay = Milliseconds(1000);
+    outcome->delay = delay;
     return;
   }
   outcome->result = {{"handed_on", next.queue}};
@@ -25,7 +27,7 @@ Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, MediaAccess& me
   const bool able = reader != readers.end() && options.reach.Opens(job.format()) &&
                     (!options.has || options.has(job));
   if (!able && options.reach.hands_on) {
-    HandOn(job, task.lease().task, outcome);
+    HandOn(job, task.lease().task, Milliseconds(1000), outcome);
     return Ok{};
   }
   if (reader == readers.end()) {
@@ -39,9 +41,23 @@ Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, MediaAccess& me
     return Ok{};
   }
   if (!file.ok()) return file.error();
-  const Findings findings = TRY(reader->second->Read(job, *file, codec, task));
-  ReadingParcel parcel{job, TRY(blobs.Put(EncodeFindings(findings)))};
-  outcome->result = {{"segments", findings.segments.size()}};
+  const Result<Findings> findings = reader->second->Read(job, *file, codec, task);
+  const bool lacks = !findings.ok() && findings.code() == Code::kUnavailable;
+  if (options.lacks) options.lacks(job.reader, lacks ? findings.message() : "");
+  if (lacks) {
+    // No fault of the content, so it mustn't fail for that: somebody else may have the model, or
+    // this machine later.
+    if (options.reach.hands_on) {
+      HandOn(job, task.lease().task, kGiveBackDelay, outcome);
+    } else {
+      outcome->release = true;
+      outcome->delay = kGiveBackDelay;
+    }
+    return Ok{};
+  }
+  if (!findings.ok()) return findings.error();
+  ReadingParcel parcel{job, TRY(blobs.Put(EncodeFindings(*findings)))};
+  outcome->result = {{"segments", findings->segments.size()}};
   outcome->follow_ups.push_back(ReadingTask(parcel));
   return Ok{};
 }

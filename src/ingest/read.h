@@ -36,10 +36,13 @@ struct ReadOptions {
   Reach reach;
   // Whether this worker has what the job's reader needs; it may get it first. Empty: always.
   std::function<bool(const ReadJob&)> has;
+  // Told after each look why the reader's model can't be used here; an empty problem: it can. May
+  // be empty.
+  std::function<void(const std::string& reader, const std::string& problem)> lacks;
 };
 
 // The handler for kind "read". Uses `codec` from the calling thread only. What can't be read here
-// is handed on, if options.reach says so.
+// is handed on, if options.reach says so; for want of a model no task fails: else it is given back.
 queue::BatchHandler ReadHandler(std::shared_ptr<storage::BlobStore> blobs,
                                 std::shared_ptr<media::Codec> codec, Readers readers,
                                 std::shared_ptr<MediaAccess> media = LocalMedia(),

@@ -18,7 +18,8 @@ constexpr int64_t kWindow = 4000;  // prepare tasks queued at a time
 constexpr auto kFullPassEvery = std::chrono::seconds(30);
 constexpr auto kStepEvery = std::chrono::seconds(1);
 constexpr auto kTidyEvery = std::chrono::seconds(60);
-constexpr Milliseconds kBlobAgeMax{3600 * 1000};  // and of a thumbnail without a content
+constexpr auto kRetryEvery = std::chrono::minutes(10);  // what failed because something was away
+constexpr Milliseconds kBlobAgeMax{3600 * 1000};        // and of a thumbnail without a content
 // How long a file may be gone from one root before it shows up in another without being embedded
 // again.
 constexpr Milliseconds kOrphanAge{600 * 1000};
@@ -108,6 +109,7 @@ void Library::Reconcile(std::stop_token stop) {
   bool at_end = false;
   SteadyTime pass_at = std::chrono::steady_clock::now();
   SteadyTime tidy_at{};
+  SteadyTime retry_at{};
   while (!stop.stop_requested()) {
     const auto now = std::chrono::steady_clock::now();
     const Result<bool> lost = GuardAgainstLostQueue();
@@ -141,6 +143,18 @@ void Library::Reconcile(std::stop_token stop) {
       auto swept = thumbnails_.Sweep(
           [this](const Digest& hash) { return catalog_->HasContent(hash, "", ""); }, kBlobAgeMax);
       if (!swept.ok()) done = swept.error();
+    }
+    if (now >= retry_at) {
+      retry_at = now + kRetryEvery;
+      catalog::FailureFilter away;
+      away.code = CodeName(Code::kUnavailable);
+      const auto retried = catalog_->RetryFailures(away);
+      if (!retried.ok()) done = retried.error();
+      if (retried.ok() && *retried > 0) {
+        LOG_INFO("{} that failed because something was away are tried again", *retried);
+        readings_.Restart();
+        at_end = false;
+      }
     }
     if (done.ok()) done = readings_.Step(EmbedsWith());
     SwitchModelIfReady();

@@ -1,6 +1,7 @@
 #include "ingest/why.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "base/strings.h"
@@ -40,6 +41,27 @@ bool HasModel(const WorkerInfo& worker, const std::string& key) {
     if (GetString(model, "key") == key) return true;
   }
   return false;
+}
+
+// "; HOST: PROBLEM" for each machine that says why it hasn't what it is asked for.
+template <typename Concerns>
+std::string Told(const std::vector<WorkerInfo>& workers, const Concerns& concerns) {
+  std::set<std::string> told;
+  for (const WorkerInfo& worker : workers) {
+    for (const Lack& lack : LacksOf(worker)) {
+      if (concerns(lack)) told.insert("; " + worker.host + ": " + lack.problem);
+    }
+  }
+  return Join(std::vector<std::string>(told.begin(), told.end()), "");
+}
+
+std::string LackOfModel(const std::vector<WorkerInfo>& workers, const std::string& name) {
+  return Told(workers, [&](const Lack& lack) { return lack.name == name; });
+}
+
+std::string LackOfReader(const std::vector<WorkerInfo>& workers, const Task& task) {
+  const std::string reader = GetString(task.payload, "reader").value_or("");
+  return Told(workers, [&](const Lack& lack) { return lack.reader == reader; });
 }
 
 std::string WhyStarted(const std::vector<WorkerInfo>& workers, const Task& task, UnixMs now) {
@@ -109,17 +131,20 @@ Result<std::string> WhyNotDone(queue::TaskQueue& queue, const Task& task, const 
       why += fmt::format(", after error {} of {}: {}", task.errors, task.retry.errors_max,
                          task.error->message);
     }
+    if (task.kind == "read") why += LackOfReader(workers, task);
     return why;
   }
   std::vector<const WorkerInfo*> serving;
   for (const WorkerInfo& worker : workers) {
     if (Serves(worker, task.queue)) serving.push_back(&worker);
   }
-  if (serving.empty()) return LackOf(task.queue);
+  if (serving.empty()) return LackOf(task.queue, workers);
   if (const auto model = ModelOf(task); model && task.kind != "prepare") {
     const bool any = std::any_of(serving.begin(), serving.end(), [&](const WorkerInfo* worker) {
       return HasModel(*worker, model->second);
     });
+    const std::string told = any ? "" : LackOfModel(workers, model->first);
+    if (!told.empty()) return fmt::format("no worker has model {}{}", model->first, told);
     if (!any) {
       return fmt::format("no worker has model {}: msearch model pull {} on a machine that embeds",
                          model->first, model->first);
@@ -129,10 +154,14 @@ Result<std::string> WhyNotDone(queue::TaskQueue& queue, const Task& task, const 
     return worker->state == "unable";
   });
   if (unable == static_cast<ptrdiff_t>(serving.size())) {
+    std::string told;
+    for (const WorkerInfo* worker : serving) {
+      for (const Lack& lack : LacksOf(*worker)) told += "; " + worker->host + ": " + lack.problem;
+    }
     return fmt::format(
         "none of the {} workers of queue {} can take anything now: they lack a "
-        "model, or can't reach the controller",
-        unable, task.queue);
+        "model, or can't reach the controller{}",
+        unable, task.queue, told);
   }
   // Ids grow with time, so those before it are the older ones, and those of higher priority.
   queue::TaskFilter ahead;

@@ -74,6 +74,23 @@ TEST_F(Why, NoWorkerHasTheModel) {
             "1 task is ahead of it in queue embed; workers that serve it: 2");
 }
 
+TEST_F(Why, AWorkerThatCouldNotGetTheModelSaysWhatWasWrongThere) {
+  const Json full = {{"name", "open-1k"}, {"problem", "open-1k: No space left on device"}};
+  Show("w1", {{"models", Json::array()}, {"lacks", full}});
+  EXPECT_THAT(Ask(Add(ForModel("open-1k"))),
+              AllOf(HasSubstr("no worker has model open-1k"), HasSubstr("No space left")));
+  queue::NewTask read;
+  read.queue = "read-text";
+  read.kind = "read";
+  read.payload = {{"reader", "text"}};
+  const auto id = Add(read);
+  EXPECT_THAT(Ask(id), testing::Not(HasSubstr("No space left"))) << "another model";
+  const Json no_reader = {
+      {"name", "ocr-pp"}, {"problem", "ocr-pp: No space left on device"}, {"reader", "text"}};
+  Show("w1", {{"lacks", Json::array({no_reader})}});
+  EXPECT_THAT(Ask(id), AllOf(HasSubstr("no worker reads text"), HasSubstr("No space left")));
+}
+
 TEST_F(Why, AllWorkersAreUnable) {
   Show("w1", Json::object(), "unable");
   EXPECT_THAT(Ask(Add({})), HasSubstr("none of the 1 workers of queue embed can take anything"));
