@@ -387,6 +387,7 @@ Json RootJson(const ingest::RootView& view) {
   if (auto reason = GetString(root.status, "reason"); reason && !reason->empty()) {
     json["state_reason"] = *reason;
   }
+  if (!view.problem.empty()) json["problem"] = view.problem;
   json["watch"] = GetString(root.status, "watch").value_or("");
   if (auto at = GetInt(root.status, "last_scan_at")) json["last_scan_at"] = FormatRfc3339(*at);
   json["counts"] = {{"files", view.counts.files},

@@ -270,7 +270,7 @@ void AddTaskRoutes(const Context& context, Table* table) {
           return Answer([&]() -> Result<Json> {
             const std::string& name = request.path_arguments[0];
             TRY(CheckQueue(context, name));
-            TRY(pause ? context.queue->Pause(name) : context.queue->Resume(name));
+            TRY(context.library->PauseQueue(name, pause));
             return Json{{"name", name}, {"paused", pause}};
           }());
         });

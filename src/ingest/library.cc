@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::string_view kActiveModel = "model.active";  // ModelInfo as JSON
 constexpr std::string_view kQueueState = "queue.state_id";
+constexpr std::string_view kPausedQueues = "queue.paused";  // by people: names, as a JSON array
+constexpr auto kWorkersComeUp = std::chrono::seconds(5);    // after the controller
 
 std::string FileNameFor(const embedding::ModelInfo& model) {
   std::string name = model.key;
@@ -108,6 +110,7 @@ Result<bool> Library::GuardAgainstLostQueue() {
   const bool changed = !known || *known != state;
   if (changed) {
     epoch = TRY(catalog_->RaiseEpoch());
+    TRY(PauseAgain());
     if (known)
       LOG_WARNING("the queue's state is new: the catalog's pending files are queued again");
     TRY(catalog_->SetSetting(std::string(kQueueState), state));
@@ -116,6 +119,42 @@ Result<bool> Library::GuardAgainstLostQueue() {
   }
   TRY(queue_->RaiseEpoch(epoch));
   return changed;
+}
+
+// What was paused before anything was remembered, the queue itself says.
+Result<std::set<std::string>> Library::PausedQueues() {
+  std::set<std::string> paused;
+  const auto text = TRY(catalog_->GetSetting(std::string(kPausedQueues)));
+  if (!text) {
+    for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
+      if (stats.paused) paused.insert(stats.name);
+    }
+    return paused;
+  }
+  for (const Json& name : TRY(ParseJson(*text))) {
+    if (name.is_string()) paused.insert(name.get<std::string>());
+  }
+  return paused;
+}
+
+Result<> Library::PauseQueue(const std::string& queue, bool paused) {
+  std::lock_guard lock(pause_mutex_);
+  auto names = TRY(PausedQueues());
+  TRY(paused ? queue_->Pause(queue) : queue_->Resume(queue));
+  if (paused) names.insert(queue);
+  if (!paused) names.erase(queue);
+  return catalog_->SetSetting(std::string(kPausedQueues), DumpJson(Json(names)));
+}
+
+Result<> Library::PauseAgain() {
+  std::lock_guard lock(pause_mutex_);
+  const auto names = TRY(PausedQueues());
+  for (const std::string& name : names) TRY(queue_->Pause(name));
+  // Resumed while another back end was current.
+  for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
+    if (stats.paused && !names.contains(stats.name)) TRY(queue_->Resume(stats.name));
+  }
+  return Ok{};
 }
 
 Result<> Library::OpenFollower(const embedding::ModelInfo& model,
@@ -355,6 +394,7 @@ Result<> Library::SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs)
 Result<std::vector<RootView>> Library::Roots() {
   const auto roots = TRY(catalog_->Roots());
   const auto counts = TRY(catalog_->CountsByRoot());
+  const std::string standstill = WhyNothingMoves();
   std::vector<RootView> views;
   for (const catalog::Root& root : roots) {
     RootView view;
@@ -365,7 +405,8 @@ Result<std::vector<RootView>> Library::Roots() {
       view.speed_files_s = speed->second->FilesPerSecond();
       view.current = speed->second->current();
     }
-    if (view.counts.pending > 0 && view.speed_files_s > 0) {
+    if (view.counts.pending > 0 && !root.paused) view.problem = standstill;
+    if (view.counts.pending > 0 && view.speed_files_s > 0 && view.problem.empty()) {
       view.eta_s = static_cast<double>(view.counts.pending) / view.speed_files_s;
     }
     views.push_back(std::move(view));
@@ -378,6 +419,17 @@ Result<RootView> Library::GetRoot(const std::string& name) {
     if (view.root.name == name) return std::move(view);
   }
   return Error{Code::kNotFound, name + ": no such root"};
+}
+
+// Workers come up after the controller, so that they are missing for a moment is no news.
+std::string Library::WhyNothingMoves() {
+  if (std::chrono::steady_clock::now() - started_at_ < kWorkersComeUp) return "";
+  const auto unserved = FindUnserved(*queue_);
+  if (!unserved.ok()) return "";
+  for (const Unserved& one : *unserved) {
+    if (one.queue == kPrepareQueue || one.queue == kEmbedQueue) return one.why;
+  }
+  return "";
 }
 
 // Nothing is left of the readings when, before and after a look at the queues that shows no task,
@@ -395,7 +447,9 @@ Result<IndexStatus> Library::Status() {
     status.failed += view.counts.failed;
     status.speed_files_s += view.speed_files_s;
     if (!view.root.paused) waiting += view.counts.pending;
+    if (!view.problem.empty()) status.problem = view.problem;
   }
+  const bool stands = !status.problem.empty();
   // A queue that can't be asked now is a reason to wait, not to answer nothing.
   auto queues = queue_->Stats();
   auto unserved =
@@ -415,7 +469,7 @@ Result<IndexStatus> Library::Status() {
     if (concerns && stats.queued + stats.started > 0) read = false;
     if (stats.paused && stats.queued > 0) status.problem = "queue " + stats.name + " is paused";
   }
-  if (status.pending > 0 && status.speed_files_s > 0) {
+  if (status.pending > 0 && status.speed_files_s > 0 && !stands) {
     status.eta_s = static_cast<double>(status.pending) / status.speed_files_s;
   }
   read = read && TRY(catalog_->Revision()) == revision;

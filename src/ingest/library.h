@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -61,6 +62,7 @@ struct RootView {
   double speed_files_s = 0;     // over the last seconds
   std::optional<double> eta_s;  // for what is pending
   std::string current;          // file committed last
+  std::string problem;          // why what is pending doesn't move, if that is known
 };
 
 struct IndexStatus {
@@ -114,6 +116,9 @@ class Library {
   Result<> RemoveRoot(const std::string& name);  // kConflict for one of the configuration
   Result<queue::TaskId> Scan(const std::string& name, bool full);
   Result<> SetPaused(const std::string& name, bool paused);
+  // Lets no task of a queue start, or lets them again. The catalog remembers it, and a queue that
+  // lost its state, or takes the place of another, is made to agree before anything is enqueued.
+  Result<> PauseQueue(const std::string& queue, bool paused);
   // Makes the roots of the configuration be what it says.
   Result<> SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs);
   Result<std::vector<RootView>> Roots();
@@ -153,9 +158,13 @@ class Library {
   // Whether the queue's state is another than last time.
   Result<bool> GuardAgainstLostQueue();
   void DropBlobsOfLostTasks();
+  Result<std::set<std::string>> PausedQueues();  // REQUIRES: pause_mutex_
+  Result<> PauseAgain();
   void Reconcile(std::stop_token stop);
   Result<bool> ReconcileStep(catalog::FileId* cursor);
   void Poke();
+  // Why no file can be prepared or embedded; empty: nothing is known that keeps it.
+  std::string WhyNothingMoves();
   void UpdateBuilds();
   Result<> UpdateBuild(Build build);
   Result<Json> FailuresOf(const std::vector<std::string>& roots) const;
@@ -182,6 +191,8 @@ class Library {
   std::optional<SteadyTime> queue_lost_at_;
   Readings readings_;
   Thumbnails thumbnails_;
+  std::mutex pause_mutex_;
+  SteadyTime started_at_ = std::chrono::steady_clock::now();
 
   mutable std::mutex model_mutex_;
   std::shared_ptr<IndexFollower> active_;
