@@ -135,6 +135,13 @@ TEST(ControllerLink, KeepsTheCodeOfAProblemAndKnowsWhenNobodyAnswers) {
   EXPECT_EQ(gone.message(), "frog: gone");
   EXPECT_FALSE(link.away());
 
+  const auto stranger = link.Greet();
+  ASSERT_FALSE(stranger.ok());
+  EXPECT_EQ(stranger.code(), Code::kInvalid) << "asking again won't help";
+  EXPECT_NE(stranger.message().find(peer.url() + ": does not answer like an msearch controller"),
+            std::string::npos)
+      << stranger.message();
+
   const auto refused = link.GetJson("/api/secret", Milliseconds(5000));
   EXPECT_EQ(refused.code(), Code::kUnavailable) << "a wrong token is no fault of a file";
   EXPECT_TRUE(link.away());

@@ -1,5 +1,6 @@
 #include "compute/controller_link.h"
 
+#include "base/log.h"
 #include "net/http_client.h"
 
 namespace msearch::compute {
@@ -59,9 +60,10 @@ Result<std::string> ControllerLink::Exchange(const Call& call) {
                                     : Code::kInvalid;
   // It answers, but not now.
   if (status == 503) away_ = code == Code::kUnavailable && !name;
+  const auto detail = GetString(problem, "detail");
+  if (name && detail) return Error{code, *detail};
   return Error{
-      code,
-      GetString(problem, "detail").value_or("controller: HTTP status " + std::to_string(status))};
+      code, fmt::format("controller {}{}: HTTP status {}", options_.controller, call.path, status)};
 }
 
 Result<Json> ControllerLink::GetJson(const std::string& path, Milliseconds timeout,
@@ -126,6 +128,16 @@ bool ControllerLink::Reachable() {
 
 Result<Json> ControllerLink::Greet() {
   auto answer = GetJson("/api/compute/hello", Milliseconds(5000));
+  const bool understood = answer.ok() && GetString(*answer, "preparation").has_value();
+  const bool away = !answer.ok() && (away_ || IsTransient(answer.code()));
+  if (!understood && !away) {
+    return Error{
+        Code::kInvalid,
+        fmt::format("controller {}: does not answer like an msearch controller ({}); set "
+                    "compute.controller to the address of one, http://HOST:PORT",
+                    options_.controller,
+                    answer.ok() ? "/api/compute/hello is something else" : answer.message())};
+  }
   if (answer.ok() || answer.message().find("access token") == std::string::npos) return answer;
   return Error{Code::kPermission, answer.message() + "; set server.token (MSEARCH_SERVER_TOKEN)"};
 }

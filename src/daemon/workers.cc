@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -34,11 +35,20 @@ namespace msearch::daemon {
 namespace {
 
 constexpr Milliseconds kGrace{8000};
+constexpr Milliseconds kCatalogWait{10000};
 
-// Another process may be making the same file right now; a disk may be full for a while.
+// Another process may be making the same file right now; a disk may be full for a while. What
+// only people can change isn't tried again.
 int TryAgain(const Error& error) {
   LOG_ERROR("{}", error.message);
-  return error.code == Code::kCorrupt || error.code == Code::kUnsupported ? kCannotStart : 1;
+  return IsTransient(error.code) ? 1 : kCannotStart;
+}
+
+// The worker has what it needs to begin.
+void TellReady(const RoleProcess& process) {
+  if (process.arguments.ready_fd < 0) return;
+  (void)!write(process.arguments.ready_fd, "0\n", 2);
+  close(process.arguments.ready_fd);
 }
 
 // Beside the controller a result goes on in the embedded queue when Redis is away.
@@ -145,6 +155,25 @@ Result<Json> Meet(const RoleProcess& process, const std::stop_token& stop,
   }
 }
 
+// The controller makes it when it starts for the first time, which may be at the same moment.
+Result<> AwaitCatalog(const std::string& path, const std::stop_token& stop) {
+  const SteadyTime until = std::chrono::steady_clock::now() + kCatalogWait;
+  std::error_code ignored;
+  while (!std::filesystem::exists(path, ignored)) {
+    if (stop.stop_requested() || std::chrono::steady_clock::now() > until) {
+      return Error{Code::kInvalid,
+                   path +
+                       ": not there; if the controller is on another machine, set "
+                       "compute.controller (--controller http://HOST:PORT), else start msearch "
+                       "run controller with this data folder"};
+    }
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any().wait_for(lock, stop, Milliseconds(200), [] { return false; });
+  }
+  return Ok{};
+}
+
 Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& stop) {
   const Settings& settings = process.settings;
   Sources sources;
@@ -173,7 +202,7 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
   sources.device = settings.Text("model.device");
   sources.blobs = TRY(OpenBlobs(settings, process.layout));
   sources.media = ingest::LocalMedia();
-  // Fails until the controller has made it.
+  TRY(AwaitCatalog(process.layout.catalog, stop));
   std::shared_ptr<catalog::Catalog> catalog =
       TRY(catalog::Catalog::OpenSqliteReadOnly(process.layout.catalog));
   sources.known = [catalog](const Digest& hash, const std::string& model_key) {
@@ -225,12 +254,16 @@ class ControllersModels {
     if (link_ == nullptr || name.empty()) return;
     const std::lock_guard lock(mutex_);
     const auto status = packs_.Status(name);
+    if (status.ok() && status->state == "ready") Tell(name, "");
     if (!status.ok() || status->state == "ready") return;
     const SteadyTime now = std::chrono::steady_clock::now();
     const auto [last, first] = tried_at_.try_emplace(name, now);
     if (!first && now - last->second < std::chrono::seconds(30)) return;
     last->second = now;
     const Result<> copied = Copy(name);
+    // That the controller hasn't it either, its own doctor says.
+    const bool told = !copied.ok() && copied.code() != Code::kNotFound;
+    Tell(name, told ? copied.message() : "");
     if (copied.ok()) {
       LOG_INFO("model {}: taken over from the controller", name);
     } else if (missed || copied.code() != Code::kNotFound) {
@@ -238,7 +271,23 @@ class ControllersModels {
     }
   }
 
+  // Why the last try to get it failed; empty: it didn't, or there was none. Doesn't wait for a try.
+  std::string Problem(const std::string& name) const {
+    const std::lock_guard lock(problems_mutex_);
+    const auto found = problems_.find(name);
+    return found == problems_.end() ? "" : found->second;
+  }
+
  private:
+  void Tell(const std::string& name, const std::string& problem) {
+    const std::lock_guard lock(problems_mutex_);
+    problems_.erase(name);
+    if (!problem.empty()) {
+      problems_[name] =
+          fmt::format("model {}: can't be taken over from the controller: {}", name, problem);
+    }
+  }
+
   Result<> Copy(const std::string& name) {
     const std::string path = "/api/compute/models/" + net::UrlEncode(name);
     const Json inventory = TRY(link_->GetJson(path, Milliseconds(15000), stop_));
@@ -254,6 +303,8 @@ class ControllersModels {
   const std::stop_token stop_;
   std::mutex mutex_;
   std::map<std::string, SteadyTime> tried_at_;  // by mutex_
+  mutable std::mutex problems_mutex_;
+  std::map<std::string, std::string> problems_;  // by problems_mutex_
 };
 
 // Reports travel as tasks: durable, and in order.
@@ -355,6 +406,7 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
+  TellReady(process);
 
   const Settings& settings = process.settings;
   auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"},
@@ -424,6 +476,26 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
       return ingest::ReadQueuesFor(here, formats);
     };
   }
+  std::mutex lacks_mutex;
+  std::map<std::string, std::string> lacks;  // by lacks_mutex: by reader, whose model doesn't load
+  options.lacks = [&](const std::string& reader, const std::string& problem) {
+    const std::lock_guard lock(lacks_mutex);
+    lacks.erase(reader);
+    if (!problem.empty()) lacks[reader] = problem;
+  };
+  worker.detail = [&] {
+    Json all = Json::array();
+    const std::lock_guard lock(lacks_mutex);
+    for (const api::ReaderState& state : choice.States()) {
+      std::string problem = controllers.Problem(state.pack);
+      if (const auto found = lacks.find(state.reader); problem.empty() && found != lacks.end()) {
+        problem = found->second;
+      }
+      if (problem.empty()) continue;
+      all.push_back({{"name", state.pack}, {"reader", state.reader}, {"problem", problem}});
+    }
+    return all.empty() ? Json::object() : Json{{"lacks", all}};
+  };
   worker.handlers["read"] = ingest::ReleasedWhile(
       [&] { return sources.Away(); },
       ingest::ReadHandler(sources.blobs, codec, readers, sources.media, options));
@@ -443,6 +515,7 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
+  TellReady(process);
 
   const Settings& settings = process.settings;
   const embedding::ModelPacks packs = Packs(process);
@@ -460,7 +533,11 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
       Milliseconds(settings.Integer("processes.embedding_worker.idle_unload") * 1000),
       [&](const std::string& name) -> Result<std::string> {
         controllers.Want(name);
-        return TRY(packs.Info(name)).key;
+        const auto info = packs.Info(name);
+        if (info.ok()) return info->key;
+        // Why it couldn't be got says more than that it isn't here.
+        const std::string problem = controllers.Problem(name);
+        return problem.empty() ? info.error() : Error{Code::kUnavailable, problem};
       });
 
   queue::WorkerOptions worker;

@@ -294,12 +294,12 @@ TEST(ComputeServer, WithAWrongTokenGetsNothingAndSaysWhy) {
   const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
   Server server({"--config", config, "--token", "secret"}, "builtin", "controller");
   ASSERT_TRUE(server.Start()) << server.log();
-  const Background compute({"msearch", "run", "compute", "--config", config, "--data",
-                            folder.path() + "/compute", "--controller", server.url(), "--token",
-                            "wrong", "--workers", "1"});
-  EXPECT_TRUE(Eventually([&] {
-    return compute.log().find("access token missing or wrong") != std::string::npos;
-  })) << compute.log();
+  const auto compute =
+      RunMsearch({"run", "compute", "--config", config, "--data", folder.path() + "/compute",
+                  "--controller", server.url(), "--token", "wrong", "--workers", "1"});
+  EXPECT_EQ(compute.status, 1);
+  EXPECT_THAT(compute.err, HasSubstr("access token missing or wrong"));
+  EXPECT_THAT(compute.out, testing::Not(HasSubstr("ready")));
   EXPECT_TRUE(server.Pids("task_worker").empty());
   for (const char* path :
        {"/api/compute/files/1?version=1", "/api/compute/blobs", "/api/compute/hello"}) {
@@ -446,6 +446,105 @@ TEST(Builds, ThatAreNotDistributedStayWithTheControllersOwnWorkers) {
   }
   EXPECT_TRUE(Eventually([&] { return server.Pids("task_worker").size() == 1; }))
       << "the stand-ins are gone";
+}
+
+TEST(ComputeServer, EndsWithTheReasonWhenOnlyPeopleCanChangeIt) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  Server server({"--config", config}, "builtin", "controller");
+  ASSERT_TRUE(server.Start()) << server.log();
+  const auto run = [&](const std::string& with, const std::string& controller) {
+    std::vector<std::string> words = {
+        "run", "compute", "--config", with, "--data", folder.path() + "/compute", "--workers", "1"};
+    if (!controller.empty()) words.insert(words.end(), {"--controller", controller});
+    const auto result = RunMsearch(words);
+    EXPECT_EQ(result.status, 1) << result.err;
+    EXPECT_THAT(result.out, testing::Not(HasSubstr("ready")));
+    return result.err;
+  };
+  EXPECT_THAT(run(config, server.url() + "/foo"),
+              testing::AllOf(HasSubstr(server.url() + "/foo"), HasSubstr("compute.controller"),
+                             HasSubstr("does not answer like an msearch controller")));
+  EXPECT_THAT(run(config, ""), HasSubstr("set compute.controller"));
+  redis.Call({"CONFIG", "SET", "maxmemory", "100mb"});
+  redis.Call({"CONFIG", "SET", "maxmemory-policy", "allkeys-lru"});
+  EXPECT_THAT(run(config, server.url()), HasSubstr("maxmemory-policy is allkeys-lru"));
+  redis.Call({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
+  redis.Call({"CONFIG", "SET", "requirepass", "frog"});
+  EXPECT_THAT(run(config, server.url()), HasSubstr("redis.password"));
+}
+
+TEST(ComputeServer, ThatIsMissingIsSaidWhereFilesWaitForIt) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port())}, "builtin",
+                "controller");
+  WritePictures(server.files(), 0, 3);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  const char* why = "no worker serves queue tasks: start msearch run compute";
+  EXPECT_TRUE(Eventually([&] { return Problem(server).find(why) != std::string::npos; }))
+      << server.Get("/api/index/status").body;
+  const Json status = server.Get("/api/index/status").json;
+  EXPECT_FALSE(status.contains("eta_s")) << status;
+  EXPECT_THAT(GetString(status["roots"][0], "problem").value_or(""), HasSubstr(why));
+  EXPECT_THAT(server.Get("/api/doctor").body, HasSubstr("start msearch run compute"));
+}
+
+TEST(RedisConfiguration, ThatIsChangedWhileItRunsIsNoticed) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port()), "--workers", "1"});
+  ASSERT_TRUE(server.Start()) << server.log();
+  redis.Call({"CONFIG", "SET", "maxmemory", "100mb"});
+  redis.Call({"CONFIG", "SET", "maxmemory-policy", "allkeys-lru"});
+  const char* why = "maxmemory-policy is allkeys-lru";
+  EXPECT_TRUE(Eventually([&] { return Problem(server).find(why) != std::string::npos; }));
+  EXPECT_THAT(server.Get("/health").body, HasSubstr(why));
+  EXPECT_THAT(server.Get("/api/doctor").body, HasSubstr(why));
+  EXPECT_THAT(server.log(), HasSubstr(why));
+  redis.Call({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
+  EXPECT_TRUE(Eventually([&] { return Problem(server).empty(); })) << Problem(server);
+}
+
+TEST(PausedQueue, StaysPausedWhenTheQueueLosesItsStateOrItsPlace) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  RedisServer redis;
+  const TemporaryDirectory folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port()), "--workers", "1"},
+                "builtin", "both");
+  WritePictures(server.files(), 0, 5);
+  ASSERT_TRUE(server.Start()) << server.log();
+  const auto paused = [&] {
+    for (const Json& queue : server.Get("/api/queue/stats").json.value("queues", Json::array())) {
+      if (GetString(queue, "name") == "tasks") return GetBool(queue, "paused").value_or(false);
+    }
+    return false;
+  };
+  const auto paused_there = [&] {
+    return redis.Call({"HGET", "queue:meta", "paused:tasks"}) == "1";
+  };
+  server.Post("/api/queue/tasks/pause");
+  EXPECT_TRUE(paused_there());
+  redis.Call({"FLUSHALL"});
+  EXPECT_TRUE(Eventually(paused_there)) << server.log();
+  server.AddRoot();
+  EXPECT_TRUE(Eventually([&] { return Problem(server) == "queue tasks is paused"; }));
+  EXPECT_EQ(Count(server, "indexed"), 0);
+
+  // What is changed while this machine is alone holds there, too.
+  redis.Kill();
+  ASSERT_TRUE(Eventually([&] { return Problem(server).find("is away") != std::string::npos; }));
+  EXPECT_TRUE(paused());
+  server.Post("/api/queue/tasks/resume");
+  ASSERT_TRUE(Eventually([&] { return Count(server, "indexed") == 5; })) << server.log();
+  redis.Restart();
+  ASSERT_TRUE(Eventually([&] { return Problem(server).empty(); })) << Problem(server);
+  EXPECT_TRUE(Eventually([&] { return !paused() && !paused_there(); })) << server.log();
 }
 
 TEST(ComputeServer, NeedsRedisForItsTasks) {
