@@ -8,6 +8,7 @@
 
 #include "api/route_table.h"
 #include "base/log.h"
+#include "ingest/capability.h"
 #include "net/http_client.h"
 
 namespace msearch::api {
@@ -161,12 +162,19 @@ Result<Json> Doctor(const Context& context) {
     checks.push_back(check);
   };
   const auto models = context.library->Models();
+  // Another pull brings no runtime.
+  const auto mend = [](const std::string& problem, const std::string& pull) {
+    return problem.find("ONNX Runtime") != std::string::npos
+               ? std::string("install ONNX Runtime, or set model.runtime")
+               : pull;
+  };
   add("model", models.problem.empty(), models.problem.empty() ? models.active : models.problem,
-      "msearch model pull NAME, then msearch model use NAME");
+      mend(models.problem, "msearch model pull NAME, then msearch model use NAME"));
   for (const ReaderState& reader :
        context.readers ? context.readers() : std::vector<ReaderState>()) {
     add("reading " + reader.reader, reader.problem.empty(),
-        reader.problem.empty() ? reader.pack : reader.problem, "msearch model pull " + reader.pack);
+        reader.problem.empty() ? reader.pack : reader.problem,
+        mend(reader.problem, "msearch model pull " + reader.pack));
   }
   const auto status = TRY(context.library->Status());
   add("indexing", status.problem.empty(),
@@ -187,9 +195,12 @@ Result<Json> Doctor(const Context& context) {
   add("stuck tasks", count == 0, std::to_string(count),
       "msearch task list --stuck, then msearch task release TASK");
   const std::string problem = context.queue_problem ? context.queue_problem() : "";
+  const bool full =
+      problem.find("OOM") != std::string::npos || problem.find("maxmemory") != std::string::npos;
   add("queue", problem.empty(),
       problem.empty() ? (context.queue_place ? context.queue_place() : "embedded") : problem,
-      "start the server; nothing is lost, and what is queued there goes on when it is back");
+      (full ? std::string("raise its maxmemory") : std::string("start the server")) +
+          "; nothing is lost, and what is queued there goes on when it is back");
   if (context.queue_checks) {
     for (const Check& check : context.queue_checks()) {
       add(check.name, check.ok, check.detail, check.advice);
@@ -210,12 +221,18 @@ Result<Json> Doctor(const Context& context) {
                                          ahead < 0 ? "behind" : "ahead of");
       }
     }
-    if (worker.state == "unable") {
-      const Json lacks = worker.detail.value("lacks", Json::object());
+    const auto lacks = ingest::LacksOf(worker);
+    for (const ingest::Lack& lack : lacks) {
+      // What the controller refused or the machine has no room for isn't mended by another pull.
+      const bool pull = lack.problem.find("msearch model pull") != std::string::npos;
       add("worker " + worker.id, false,
-          lacks.empty() ? "can't reach its controller"
-                        : "takes nothing: " + GetString(lacks, "problem").value_or("lacks a model"),
-          lacks.empty() ? "see its log" : "msearch model pull there");
+          (worker.state == "unable" ? "takes nothing: " : "hands on what needs it: ") +
+              lack.problem,
+          pull ? "msearch model pull " + lack.name + " there"
+               : "mend that on " + worker.host + "; it is tried again by itself");
+    }
+    if (worker.state == "unable" && lacks.empty()) {
+      add("worker " + worker.id, false, "can't reach its controller", "see its log");
     }
   }
   // What is leased by workers that aren't seen any more.

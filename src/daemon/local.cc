@@ -33,12 +33,29 @@ constexpr int64_t kClockSkewMs = 2000;
 
 }  // namespace
 
+namespace {
+
+std::string AdviceFor(Code code) {
+  switch (code) {
+    case Code::kPermission:
+      return "set redis.user and redis.password, or let that user do what is needed";
+    case Code::kInvalid:
+      return "set redis.host, redis.port and redis.tls to those of a Redis";
+    case Code::kExhausted:
+      return "raise its maxmemory, or make room on its disk";
+    default:
+      return "start it, or set redis.host and its like";
+  }
+}
+
+}  // namespace
+
 std::vector<cli::Check> RedisChecks(const queue::RedisQueueOptions& options) {
   const auto redis = storage::Redis::Make(options.server);
   const auto health =
       redis.ok() ? queue::CheckRedis(**redis) : Result<queue::RedisHealth>(redis.error());
   if (!health.ok()) {
-    return {{"redis", false, health.message(), "start it, or set redis.host and its like"}};
+    return {{"redis", false, health.message(), AdviceFor(health.code())}};
   }
   std::vector<cli::Check> checks;
   const bool fit = health->faults.empty();

@@ -112,8 +112,8 @@ std::vector<api::ReaderState> ReaderChoice::States() const {
     if (found.choice.if_pulled && !found.key.ok() && found.key.code() == Code::kNotFound) continue;
     states.push_back({found.choice.reader, found.choice.pack,
                       found.key.ok() ? ""
-                                     : found.key.message() + ", or set reading." +
-                                           found.choice.reader + ": off"});
+                                     : found.key.message() + "; reading." + found.choice.reader +
+                                           ": off turns it off"});
   }
   return states;
 }
