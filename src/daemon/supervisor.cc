@@ -91,6 +91,11 @@ class Supervisor {
     }
     while (true) {
       StartDue();
+      // It may have to wait for its controller or Redis, and isn't less ready for that.
+      if (name_ == "compute" && !std::exchange(ready_, true)) {
+        std::printf("ready compute\n");
+        std::fflush(stdout);
+      }
       Beat();
       Wait();
       Reap();
@@ -170,9 +175,7 @@ class Supervisor {
                                        "--number",
                                        std::to_string(role->number)};
     std::array<int, 2> pipe_ends{-1, -1};
-    // Of a compute server its first worker tells for all.
-    const bool first_worker = name_ == "compute" && role == &roles_.front() && !ready_;
-    if (role->name == "controller" || first_worker) {
+    if (role->name == "controller") {
       if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0) return;
       arguments.insert(arguments.end(), {"--ready-fd", std::to_string(kReadyFd)});
       if (port_ > 0) arguments.insert(arguments.end(), {"--port", std::to_string(port_)});
@@ -243,12 +246,6 @@ class Supervisor {
     const ssize_t got = read(ready_pipe_.get(), buffer.data(), buffer.size() - 1);
     ready_pipe_.Reset();
     if (got <= 0) return;  // it ended before it was ready; Reap sees to that
-    if (name_ == "compute") {
-      ready_ = true;
-      std::printf("ready compute\n");
-      std::fflush(stdout);
-      return;
-    }
     port_ = std::atoi(buffer.data());
     const bool first = !ready_;
     ready_ = true;
@@ -274,8 +271,8 @@ class Supervisor {
         if (stopping_ || role.asked) continue;
         const bool hopeless = WIFEXITED(status) && WEXITSTATUS(status) == kCannotStart;
         // What worked once is tried again, however long somebody's mistake lasts.
-        const bool at_start = name_ == "compute" ? role.restarts == 0 && !ready_
-                                                 : role.name == "controller" && !ready_;
+        const bool at_start =
+            name_ == "compute" ? role.restarts == 0 : role.name == "controller" && !ready_;
         if (hopeless && at_start) {
           LOG_ERROR("{} can't start; see its message above", role.name);
           exit_status_ = 1;

@@ -44,13 +44,6 @@ int TryAgain(const Error& error) {
   return IsTransient(error.code) ? 1 : kCannotStart;
 }
 
-// The worker has what it needs to begin.
-void TellReady(const RoleProcess& process) {
-  if (process.arguments.ready_fd < 0) return;
-  (void)!write(process.arguments.ready_fd, "0\n", 2);
-  close(process.arguments.ready_fd);
-}
-
 // Beside the controller a result goes on in the embedded queue when Redis is away.
 std::string SpoolOf(const RoleProcess& process) {
   if (process.settings.Text("compute.controller").empty()) return "";
@@ -406,7 +399,6 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
-  TellReady(process);
 
   const Settings& settings = process.settings;
   auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"},
@@ -515,7 +507,6 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
-  TellReady(process);
 
   const Settings& settings = process.settings;
   const embedding::ModelPacks packs = Packs(process);
