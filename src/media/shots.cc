@@ -274,8 +274,6 @@ class Finder {
     } else if (const auto hump = packets_.HumpBetween(from, to)) {
       doubts_.push_back({stretch.from, stretch.to, std::min(to, hump->middle + kBehindHump),
                          difference, Cut{hump->middle, difference}});
-    } else if (stretch.surely) {
-      doubts_.push_back({stretch.from, stretch.to, to, difference, std::nullopt});
     }
   }
 
