@@ -3,36 +3,27 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
+
+#include "embedding/mel_bands.h"
 
 namespace msearch::embedding {
 
 class LogMel {
  public:
-  static constexpr size_t kRate = 16000;
+  static constexpr size_t kRate = MelBands::kRate;
   static constexpr size_t kSamples = 30 * kRate;  // of a window
   static constexpr size_t kFrames = 3000;
 
   explicit LogMel(size_t bands);
-  ~LogMel();
 
   // A row of kFrames values for each band. Samples at 16 kHz from -1 to 1, at most kSamples; the
   // rest of the window is silence. One call at a time.
   std::vector<float> Compute(std::span<const float> samples);
 
  private:
-  // A triangle over the bins of the Fourier transform.
-  struct Band {
-    size_t begin = 0;
-    std::vector<float> weights;
-  };
-  struct Transform;
-
-  std::vector<Band> bands_;
-  std::vector<float> window_;
-  std::unique_ptr<Transform> transform_;
+  MelBands bands_;
 };
 
 }  // namespace msearch::embedding

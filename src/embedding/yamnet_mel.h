@@ -3,15 +3,16 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
+
+#include "embedding/mel_bands.h"
 
 namespace msearch::embedding {
 
 class YamnetMel {
  public:
-  static constexpr size_t kRate = 16000;
+  static constexpr size_t kRate = MelBands::kRate;
   static constexpr size_t kBands = 64;
   static constexpr size_t kPatchFrames = 96;
   static constexpr size_t kPatchValues = kPatchFrames * kBands;
@@ -19,7 +20,6 @@ class YamnetMel {
   static constexpr size_t kPatchHop = 7680;       // samples between beginnings of patches
 
   YamnetMel();
-  ~YamnetMel();
 
   // Patches that it takes to hear all of so many samples; at least one.
   static size_t PatchesOf(size_t samples);
@@ -31,16 +31,7 @@ class YamnetMel {
   std::vector<float> Compute(std::span<const float> samples);
 
  private:
-  // A triangle over the bins of the Fourier transform.
-  struct Band {
-    size_t begin = 0;
-    std::vector<float> weights;
-  };
-  struct Transform;
-
-  std::vector<Band> bands_;
-  std::vector<float> window_;
-  std::unique_ptr<Transform> transform_;
+  MelBands bands_;
 };
 
 }  // namespace msearch::embedding
