@@ -4,12 +4,11 @@
 #include <array>
 
 #include "base/strings.h"
+#include "ingest/sound_pieces.h"
 
 namespace msearch::ingest {
 namespace {
 
-constexpr double kPieceSeconds = 60;  // asked of the codec child at once
-constexpr uint32_t kRate = 16000;
 constexpr float kProbabilityMin = 0.3F;
 // Of a segment: short enough to find the moment by.
 constexpr double kSecondsMax = 60;
@@ -28,7 +27,8 @@ class SoundsReader final : public Reader {
       if (model.key() != job.key) {
         return Error{Code::kStale, "sounds: the model changed since the task was made"};
       }
-      findings.segments = SoundSegments(TRY(Listen(model, job, file, codec, task)));
+      findings.segments =
+          SoundSegments(TRY(model.Tag(SoundPieces(job, file, codec, task), kProbabilityMin)));
       return Ok{};
     });
     // A film without a sound track sounds like nothing.
@@ -40,25 +40,6 @@ class SoundsReader final : public Reader {
   void UnloadIfIdle() override { model_.UnloadIfIdle(); }
 
  private:
-  static Result<std::vector<embedding::HeardWindow>> Listen(embedding::SoundTagger& model,
-                                                            const ReadJob& job, const Fd& file,
-                                                            media::Codec& codec,
-                                                            queue::TaskContext& task) {
-    double at = 0;
-    return model.Tag(
-        [&]() -> Result<std::vector<float>> {
-          if (task.ShouldStop()) return Error{Code::kCancelled, job.path + ": stopped"};
-          if (job.duration && *job.duration > 0) {
-            task.SetProgress({std::min(at / *job.duration, 1.0), "listening"});
-          }
-          std::vector<float> samples =
-              TRY(codec.SamplesOf(file, job.path, {at, kPieceSeconds, kRate}));
-          at += static_cast<double>(samples.size()) / kRate;
-          return samples;
-        },
-        kProbabilityMin);
-  }
-
   IdleModel<embedding::SoundTagger> model_;
 };
 

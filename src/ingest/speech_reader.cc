@@ -5,12 +5,11 @@
 
 #include "base/strings.h"
 #include "base/unicode.h"
+#include "ingest/sound_pieces.h"
 
 namespace msearch::ingest {
 namespace {
 
-constexpr double kPieceSeconds = 60;  // asked of the codec child at once
-constexpr uint32_t kRate = 16000;
 // Of a passage: long enough to say something, short enough to find the moment by.
 constexpr double kSecondsEnough = 8;
 constexpr double kSecondsMax = 30;
@@ -70,19 +69,7 @@ class SpeechReader final : public Reader {
  private:
   Result<Findings> Listen(embedding::Transcriber& model, const ReadJob& job, const Fd& file,
                           media::Codec& codec, queue::TaskContext& task) const {
-    double at = 0;
-    const auto texts = TRY(model.Transcribe(
-        [&]() -> Result<std::vector<float>> {
-          if (task.ShouldStop()) return Error{Code::kCancelled, job.path + ": stopped"};
-          if (job.duration && *job.duration > 0) {
-            task.SetProgress({std::min(at / *job.duration, 1.0), "listening"});
-          }
-          std::vector<float> samples =
-              TRY(codec.SamplesOf(file, job.path, {at, kPieceSeconds, kRate}));
-          at += static_cast<double>(samples.size()) / kRate;
-          return samples;
-        },
-        {languages_}));
+    const auto texts = TRY(model.Transcribe(SoundPieces(job, file, codec, task), {languages_}));
     Findings findings;
     findings.segments = SpeechPassages(texts);
     if (!texts.empty()) findings.attributes = {{"language", MainLanguage(texts)}};
