@@ -82,6 +82,7 @@ class RedisQueue final : public TaskQueue {
     int64_t size = 0;
     std::vector<std::string> order;
     size_t under_work = 0;
+    bool busy = false;  // some came the last time
   };
   Result<std::unique_ptr<Hand>> FindHand(const LeaseRequest& request);
   // Parks the hand, if there is one, when there is nothing to lease.

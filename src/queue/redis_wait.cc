@@ -9,6 +9,7 @@
 // knows.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/strings.h"
 #include "queue/change.h"
@@ -25,7 +26,9 @@ using storage::RedisReply;
 constexpr Milliseconds kTrust{2000};
 // For a message that the server has sent already.
 constexpr Milliseconds kOnItsWay{1000};
-// Whoever waits for a task keeps the processor for that long, unless others want it.
+// Whoever waits for a task that he gave, or for the next after he completed one, keeps the
+// processor for that long, unless others want it: sleeping and being woken takes longer than a
+// short task.
 constexpr std::chrono::microseconds kShortTask{250};
 // Between uses; each is a connection.
 constexpr size_t kEarsKept = 4;
@@ -183,6 +186,7 @@ Result<std::vector<Lease>> RedisQueue::TakeLeases(const LeaseRequest& request) {
   std::vector<Lease> leases;
   do {
     if (hand->parked) {
+      if (std::exchange(hand->busy, false)) hand->messages->WatchFor(kShortTask);
       auto given = TRY(Listen(*hand, std::min(deadline, hand->look_at), request.stop));
       if (given) leases = *std::move(given);
       if (!leases.empty() || (hand->parked && over())) break;
@@ -190,6 +194,7 @@ Result<std::vector<Lease>> RedisQueue::TakeLeases(const LeaseRequest& request) {
     leases = TRY(TakeNow(request, hand.get()));
   } while (leases.empty() && !over());
   hand->under_work = leases.size();
+  hand->busy = !leases.empty();
   Keep(std::move(hand));
   return leases;
 }
