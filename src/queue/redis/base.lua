@@ -116,10 +116,12 @@ local function encode(number, digits)
   return concat(out)
 end
 
-local encoded_ms, encoded  -- of the call before
+local encoded_high, encoded  -- of the call before: but for the last three digits, which change most
 local function encode_time(ms)
-  if ms ~= encoded_ms then encoded_ms, encoded = ms, 't' .. encode(ms, 10) end
-  return encoded
+  local low = ms % 32768
+  local high = (ms - low) / 32768
+  if high ~= encoded_high then encoded_high, encoded = high, 't' .. encode(high, 7) end
+  return encoded .. encode(low, 3)
 end
 
 -- Where ids and leases go on. Whether a queue has been seen before, which costs nothing to ask along
@@ -370,9 +372,23 @@ local function put_delayed(queue, id, due)
   if call('ZRANGE', key, 0, 0)[1] == id then hurried[queue] = true end
 end
 
+-- How netstrings begin: made once, since Redis's Lua writes numbers as fractions.
+local heads = {}
+local function head_of(text)
+  local length = #text
+  local head = heads[length]
+  if not head then
+    head = format('%d:', length)
+    if length < 1000 then heads[length] = head end
+  end
+  return head
+end
 local function netstrings(fields)
-  local out = {}
-  for i, text in ipairs(fields) do out[i] = #text .. ':' .. text end
+  local out, size = {}, #fields
+  for i = 1, size do
+    local text = fields[i]
+    out[2 * i - 1], out[2 * i] = head_of(text), text
+  end
   return concat(out)
 end
 

@@ -67,7 +67,7 @@ local function finish_one(id, marked, result, ttl)
   end
   call('HSET', key, 'status', 'finished', 'end', now_text)
   call('PSETEX', prefix .. 'task:' .. id .. ':result', ttl, result)
-  if marked then
+  if marked and (seen[1] or seen[2]) then
     call('SREM', marked_key(), id)
     if seen[1] and find(seen[1], 'f', 1, true) then settle({id = id, status = 'finished'}) end
     if seen[2] then
@@ -102,8 +102,9 @@ local function complete_group(args, at, ttl, answers)
     claims[i], ids[i] = claim, id_of(claim)
   end
   local key, done, before = queue_key(queue, 'leases'), {}, #answers
-  local marks = {}
-  if size < 4 or call('EXISTS', marked_key()) == 1 then
+  -- A single one is as soon asked itself.
+  local marks = {size == 1 and 1 or 0}
+  if size > 1 and call('EXISTS', marked_key()) == 1 then
     marks = call('SMISMEMBER', marked_key(), unpack(ids))
   end
   -- As a rule no lease of the queue has run out. Then a claim that stands among the leases is held,
