@@ -59,7 +59,7 @@ class RedisQueue final : public TaskQueue {
   // A call of one of our functions, up to its own arguments. `timed`: it wants to know the time.
   Command Function(std::string_view name, bool timed = true) const;
   // Brings the functions back when the server has lost them.
-  Result<Reply> Run(const Command& command, std::chrono::microseconds watch = {});
+  Result<Reply> Run(const Command& command, storage::RedisHaste haste = {});
   // The same for functions that answer whether a lease is honoured.
   Result<> RunHeld(const Command& command, const Lease& lease);
   // Calls until it sees to less than `step` at once.

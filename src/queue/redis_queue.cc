@@ -90,8 +90,8 @@ RedisCommand RedisQueue::Function(std::string_view name, bool timed) const {
   return command;
 }
 
-Result<RedisReply> RedisQueue::Run(const Command& command, std::chrono::microseconds watch) {
-  RedisReply reply = TRY(redis_->Call(command, watch));
+Result<RedisReply> RedisQueue::Run(const Command& command, storage::RedisHaste haste) {
+  RedisReply reply = TRY(redis_->Call(command, haste));
   if (IsMissingFunction(reply)) {
     TRY(LoadFunctions());
     reply = TRY(redis_->Call(command));

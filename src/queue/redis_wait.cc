@@ -296,7 +296,7 @@ Result<Task> RedisQueue::EnqueueAndAwait(const NewTask& task, Milliseconds wait_
   RedisCommand command = Function("enqueue");
   command.Add("w").Add(task.queue).Add(static_cast<int>(task.priority)).Add(definition);
   command.Add(ear->channel);
-  const RedisReply reply = TRY(Run(command, kShortTask));
+  const RedisReply reply = TRY(Run(command, {kShortTask, true}));
   if (reply.items.size() != 1) return kSenseless;
   const TaskId& id = reply.items[0].text;
   if (const auto told = Hear(ear, id, begin + std::min(options_.look_every, wait_max), stop)) {

@@ -141,7 +141,8 @@ Result<std::vector<Result<>>> RedisQueue::Complete(std::span<const Completion> c
     for (const Draft& draft : follow_ups) AddTask(command, draft);
   }
   end_group(*queue);
-  RedisReply reply = TRY(Run(command));
+  // Who becomes idle has time.
+  RedisReply reply = TRY(Run(command, {.others_first = hand != nullptr}));
   if (hand != nullptr) {
     if (reply.items.size() != 2) {
       return Error{Code::kCorrupt, "redis: an answer that makes no sense"};

@@ -276,8 +276,8 @@ Result<std::unique_ptr<RedisConnection>> Redis::LogIn(const RedisEndpoint& endpo
 }
 
 Result<RedisReply> Redis::CallOn(RedisConnection& connection, const RedisCommand& command,
-                                 std::chrono::microseconds watch) {
-  auto reply = connection.Call(command, steady_clock::now() + options_.command_timeout, watch);
+                                 RedisHaste haste) {
+  auto reply = connection.Call(command, steady_clock::now() + options_.command_timeout, haste);
   if (!reply.ok()) return AsAway(reply.error());
   Explain(connection.endpoint(), &*reply);
   return reply;
@@ -289,10 +289,10 @@ Result<RedisReply> Redis::CallAsking(const RedisEndpoint& endpoint, const RedisC
   return CallOn(*connection, command);
 }
 
-Result<RedisReply> Redis::Call(const RedisCommand& command, std::chrono::microseconds watch) {
+Result<RedisReply> Redis::Call(const RedisCommand& command, RedisHaste haste) {
   for (int redirects = 0;; ++redirects) {
     std::unique_ptr<RedisConnection> connection = TRY(Borrow());
-    Result<RedisReply> reply = CallOn(*connection, command, watch);
+    Result<RedisReply> reply = CallOn(*connection, command, haste);
     if (!reply.ok()) {
       GiveBack(nullptr);
       return reply;

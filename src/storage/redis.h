@@ -50,8 +50,7 @@ class Redis {
 
   // The answer, also when it's an error reply: kUnavailable when there was none within the
   // time-outs. A command that got no answer may have been executed. Follows redirects of a cluster.
-  // `watch`: for that long it keeps the processor rather than sleep until the answer comes.
-  Result<RedisReply> Call(const RedisCommand& command, std::chrono::microseconds watch = {});
+  Result<RedisReply> Call(const RedisCommand& command, RedisHaste haste = {});
   // The same, with error replies as errors.
   Result<RedisReply> Ask(const RedisCommand& command);
   // All are sent before the first answer is read. Doesn't follow redirects: they are kUnavailable.
@@ -98,7 +97,7 @@ class Redis {
   Result<std::unique_ptr<RedisConnection>> LogIn(const RedisEndpoint& endpoint);
   Result<RedisEndpoint> AskSentinels();
   Result<RedisReply> CallOn(RedisConnection& connection, const RedisCommand& command,
-                            std::chrono::microseconds watch = {});
+                            RedisHaste haste = {});
   // Says of a refusal who refuses, and what may be wrong; other replies stay as they are.
   void Explain(const RedisEndpoint& endpoint, RedisReply* reply) const;
   // As kAsking: once, on a connection of its own.

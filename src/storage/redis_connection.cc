@@ -313,11 +313,14 @@ void RedisConnection::WatchFor(std::chrono::microseconds duration) const {
 }
 
 Result<RedisReply> RedisConnection::Call(const RedisCommand& command, SteadyTime deadline,
-                                         std::chrono::microseconds watch) {
+                                         RedisHaste haste) {
   std::string bytes;
+  if (haste.others_first) RedisCommand("PING").AppendTo(bytes);
   command.AppendTo(bytes);
   TRY(Send(bytes, deadline));
-  if (watch.count() > 0) WatchFor(watch);
+  if (haste.watch.count() > 0) WatchFor(haste.watch);
+  // Whatever it says: it's there for its place.
+  if (haste.others_first) TRY(Receive(deadline));
   std::optional<RedisReply> reply = TRY(Receive(deadline));
   return *std::move(reply);
 }

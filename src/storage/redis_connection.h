@@ -42,6 +42,16 @@ class RedisTls {
   ssl_ctx_st* const context_;
 };
 
+// What a caller does to hear soon.
+struct RedisHaste {
+  // As WatchFor, before it waits for the answer.
+  std::chrono::microseconds watch{0};
+  // To hear later than whom the command tells something: Redis 7 writes to its clients in the
+  // reverse of the order in which there first was something for them (its list of pending
+  // writes), and a PING before the command makes that the caller.
+  bool others_first = false;
+};
+
 // Messages of a first contact that fails name the settings of msearch that may be wrong
 // ("redis.tls",
 // ...): they are called as the fields of RedisOptions. Not thread-safe. After any error it is of no
@@ -62,9 +72,7 @@ class RedisConnection {
   // Looks again and again for so long whether there is something to receive, giving way to whoever
   // wants the processor: to be woken takes longer than a short answer.
   void WatchFor(std::chrono::microseconds duration) const;
-  // `watch`: as WatchFor, before it waits for the answer.
-  Result<RedisReply> Call(const RedisCommand& command, SteadyTime deadline,
-                          std::chrono::microseconds watch = {});
+  Result<RedisReply> Call(const RedisCommand& command, SteadyTime deadline, RedisHaste haste = {});
   // Between calls: whether the other side is still there and has said nothing unasked for.
   bool Quiet();
   const RedisEndpoint& endpoint() const { return endpoint_; }
