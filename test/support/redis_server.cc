@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "storage/redis.h"
@@ -19,7 +20,11 @@
 namespace msearch::test {
 namespace {
 
-constexpr const char* kProgram = "/usr/bin/redis-server";
+// Another one, such as valkey-server, by the environment.
+std::string Program() {
+  const char* named = getenv("MSEARCH_TEST_REDIS_SERVER");
+  return named != nullptr && *named != '\0' ? named : "/usr/bin/redis-server";
+}
 
 std::string Text(const storage::RedisReply& reply) {
   if (reply.is_error()) return reply.text;
@@ -42,7 +47,7 @@ int FreePort() {
   return ntohs(address.sin_port);
 }
 
-bool RedisServer::Available() { return access(kProgram, X_OK) == 0; }
+bool RedisServer::Available() { return access(Program().c_str(), X_OK) == 0; }
 
 RedisServer::RedisServer(std::vector<std::string> options)
     : port_(FreePort()), options_(std::move(options)) {
@@ -54,7 +59,7 @@ RedisServer::~RedisServer() {
 }
 
 void RedisServer::Start() {
-  std::vector<std::string> words{kProgram};
+  std::vector<std::string> words{Program()};
   const std::string port = std::to_string(port_);
   if (!options_.empty() && options_[0] == "sentinel") {
     std::string lines = "port " + port + "\nbind 127.0.0.1\ndir " + directory() + "\n";
