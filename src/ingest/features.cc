@@ -21,7 +21,8 @@ Milliseconds Left(SteadyTime deadline) {
 
 std::vector<Result<Features>> FeatureExtractor::Extract(const std::vector<FeatureInput>& inputs,
                                                         const TargetModel& model,
-                                                        Milliseconds timeout) {
+                                                        Milliseconds timeout,
+                                                        const std::stop_token& stop) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + timeout;
   std::vector<Result<Features>> answers(
       inputs.size(), Error{Code::kTimeout, "features: not begun in time; others went before"});
@@ -29,9 +30,10 @@ std::vector<Result<Features>> FeatureExtractor::Extract(const std::vector<Featur
   std::vector<std::jthread> threads;
   for (size_t i = 0; i < std::min(kAtOnce, inputs.size()); ++i) {
     threads.emplace_back([&] {
-      for (size_t at = next++; at < inputs.size() && Left(deadline) > Milliseconds(0);
+      for (size_t at = next++;
+           at < inputs.size() && Left(deadline) > Milliseconds(0) && !stop.stop_requested();
            at = next++) {
-        answers[at] = One(inputs[at], model, deadline);
+        answers[at] = One(inputs[at], model, deadline, stop);
       }
     });
   }
@@ -40,14 +42,15 @@ std::vector<Result<Features>> FeatureExtractor::Extract(const std::vector<Featur
 }
 
 Result<Features> FeatureExtractor::One(const FeatureInput& input, const TargetModel& model,
-                                       SteadyTime deadline) {
+                                       SteadyTime deadline, const std::stop_token& stop) {
   PrepareJob job;
   job.path = input.name;
   job.model = model;
   job.upload = TRY(blobs_->Put(TRY(input.read())));
-  auto task = queue_->EnqueueAndAwait(PrepareTask(job, queue::Priority::kHigh), Left(deadline), {});
+  auto task =
+      queue_->EnqueueAndAwait(PrepareTask(job, queue::Priority::kHigh), Left(deadline), stop);
   Result<Features> features =
-      task.ok() ? Follow(*std::move(task), deadline) : Result<Features>(task.error());
+      task.ok() ? Follow(*std::move(task), deadline, stop) : Result<Features>(task.error());
   blobs_->Remove(job.upload);
   return features;
 }
@@ -58,7 +61,8 @@ Error FeatureExtractor::NotInTime(const queue::Task& task) const {
   return {Code::kTimeout, "features: not done in time (" + task.kind + "): " + why};
 }
 
-Result<Features> FeatureExtractor::Follow(queue::Task task, SteadyTime deadline) {
+Result<Features> FeatureExtractor::Follow(queue::Task task, SteadyTime deadline,
+                                          const std::stop_token& stop) {
   for (int step = 0; step < kStepsMax; ++step) {
     if (task.status == queue::Status::kQueued || task.status == queue::Status::kStarted) {
       Error error = NotInTime(task);
@@ -80,7 +84,7 @@ Result<Features> FeatureExtractor::Follow(queue::Task task, SteadyTime deadline)
     next.parent = task.id;
     const auto children = TRY(queue_->List(next));
     if (children.empty()) return Error{Code::kInternal, "features: the next step is missing"};
-    task = TRY(queue_->Await(children.front().id, Left(deadline), {}));
+    task = TRY(queue_->Await(children.front().id, Left(deadline), stop));
   }
   return Error{Code::kUnavailable, "features: intermediate data was lost again and again"};
 }

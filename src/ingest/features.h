@@ -32,14 +32,16 @@ class FeatureExtractor {
 
   // One answer for each input, in order; kTimeout for those that weren't done within `timeout`,
   // with what they waited for in the message. At most 16 are under way at a time, so that a long
-  // list keeps within the bytes for blobs.
+  // list keeps within the bytes for blobs. After `stop` as after the timeout.
   std::vector<Result<Features>> Extract(const std::vector<FeatureInput>& inputs,
-                                        const TargetModel& model, Milliseconds timeout);
+                                        const TargetModel& model, Milliseconds timeout,
+                                        const std::stop_token& stop = {});
 
  private:
-  Result<Features> One(const FeatureInput& input, const TargetModel& model, SteadyTime deadline);
+  Result<Features> One(const FeatureInput& input, const TargetModel& model, SteadyTime deadline,
+                       const std::stop_token& stop);
   // Follows the steps from the first to the one that has the vectors.
-  Result<Features> Follow(queue::Task task, SteadyTime deadline);
+  Result<Features> Follow(queue::Task task, SteadyTime deadline, const std::stop_token& stop);
   Error NotInTime(const queue::Task& task) const;
 
   const std::shared_ptr<queue::TaskQueue> queue_;
