@@ -1,9 +1,10 @@
-// What tasks and settings carry.
+// What tasks, settings and the messages of other programs carry.
 
 #include "answer/answer.h"
 #include "answer/question.h"
 #include "answer/request.h"
 #include "catalog/media_rows.h"
+#include "celery/message.h"
 #include "daemon/settings.h"
 #include "ingest/pipeline.h"
 #include "targets.h"
@@ -36,6 +37,12 @@ void Request(std::string_view bytes) {
 
 void Question(std::string_view bytes) { (void)answer::ReadQuestion(bytes); }
 
+void CeleryMessage(std::string_view bytes) {
+  celery::Call call;
+  const Result<> read = celery::ReadMessage(bytes, &call);
+  if (!read.ok()) (void)celery::ResultText(call.id, read.error(), 0);
+}
+
 // Blobs between steps.
 void Found(std::string_view bytes) {
   const auto findings = ingest::DecodeFindings(bytes);
@@ -66,6 +73,14 @@ std::vector<std::string> Requests() {
           R"({"segment_id":1,"media_id":2,"path":"p","text":"t","page":3,"boxes":[{"text":"t",)"
           R"("box":[0,0,1,1]}],"score":0.5})"};
 }
+std::vector<std::string> CeleryMessages() {
+  return {
+      R"({"body":"W1siYUdWcyJdLCB7ImEiOiAxfSwgeyJjaGFpbiI6IG51bGx9XQ==",)"
+      R"("content-type":"application/json","headers":{"task":"worker.a","id":"2c","eta":null,)"
+      R"("expires":"2026-01-31T12:00:00.250000+00:00"},"properties":{"body_encoding":"base64"}})",
+      R"({"body":"[[1], {}, {}]","content-type":"application/json","headers":{"task":"a",)"
+      R"("id":"b"}})"};
+}
 std::vector<std::string> Questions() {
   return {"When did the Marigold leave the harbour?", "这只青蛙是什么时候来的？"};
 }
@@ -95,10 +110,10 @@ std::vector<std::string> SettingsFiles() {
 }  // namespace
 
 std::vector<Target> PayloadTargets() {
-  return {{"payload", Payload, Payloads},       {"vectors", Vectors, VectorBytes},
-          {"request", Request, Requests},       {"question", Question, Questions},
-          {"findings", Found, FoundBlobs},      {"boxes", Boxes, BoxTexts},
-          {"settings", Settings, SettingsFiles}};
+  return {{"payload", Payload, Payloads},        {"vectors", Vectors, VectorBytes},
+          {"request", Request, Requests},        {"question", Question, Questions},
+          {"findings", Found, FoundBlobs},       {"boxes", Boxes, BoxTexts},
+          {"settings", Settings, SettingsFiles}, {"celery", CeleryMessage, CeleryMessages}};
 }
 
 }  // namespace msearch::fuzz

@@ -21,6 +21,7 @@ const std::map<std::string, std::set<std::string>> kArrows{
     {"base", {}},
     {"storage", {"base"}},
     {"net", {"base"}},
+    {"celery", {"base", "storage"}},
     {"queue", {"base", "storage"}},
     {"media", {"base"}},
     {"embedding", {"base", "net"}},
@@ -37,7 +38,7 @@ const std::map<std::string, std::set<std::string>> kArrows{
     {"cli", {"base", "net"}},
     {"daemon",
      {"base", "storage", "net", "queue", "media", "embedding", "index", "catalog", "watch",
-      "ingest", "compute", "search", "answer", "api", "cli"}},
+      "ingest", "compute", "search", "answer", "api", "cli", "celery"}},
 };
 
 // A library's headers begin with this; only this folder includes them.

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "daemon/asking.h"
+#include "daemon/celery_tasks.h"
 #include "daemon/commands.h"
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
@@ -250,11 +251,13 @@ struct Controller {
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<ingest::Library> library;
   std::shared_ptr<answer::Desk> desk;
+  std::shared_ptr<ingest::FeatureExtractor> features;
   std::shared_ptr<Engines> engines;
   std::shared_ptr<QueryPictures> pictures;
   std::shared_ptr<media::Clips> clips;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<net::HttpServer> server;
+  std::unique_ptr<celery::Gateway> celery;  // null: none is wanted
 };
 
 ingest::LibraryOptions OptionsFor(const RoleProcess& process,
@@ -345,8 +348,9 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   context.device = settings.Text("model.device");
   context.blobs_in_redis = settings.Boolean("blobs.in_redis");
   context.desk = controller->desk;
-  context.features =
+  controller->features =
       std::make_shared<ingest::FeatureExtractor>(controller->queue, controller->blobs);
+  context.features = controller->features;
   context.feature_timeout = Milliseconds(1000 * settings.Integer("compute.feature_timeout"));
   context.batch_feature_timeout =
       Milliseconds(1000 * settings.Integer("compute.batch_feature_timeout"));
@@ -420,6 +424,8 @@ Result<> Serve(const RoleProcess& process, Controller* controller) {
     return api::Problem(status, code, detail);
   };
   controller->server = TRY(net::HttpServer::Start(options, controller->api->Routes()));
+  controller->celery = TRY(StartCelery(process, TRY(LibraryId(*controller->catalog)),
+                                       controller->library, controller->features));
   return Ok{};
 }
 
@@ -464,6 +470,7 @@ int RunController(const RoleProcess& process, StopSignals& signals) {
 
   // In order: no new requests, no new work, then the stores.
   controller.api->Stop();
+  controller.celery.reset();
   controller.desk->Stop();
   controller.server.reset();
   controller.library->Stop();

@@ -144,6 +144,13 @@ const std::vector<Setting> kTable{
      "Seconds that a request for one picture's vectors waits for the workers", 1, 3600},
     {"compute.batch_feature_timeout", kInteger, "60", "BATCH_FEATURE_TIMEOUT", "",
      "The same for a list of pictures that names no time of its own", 1, 3600},
+    {"celery.queue", kText, "", "", "",
+     "List of the Redis server from which tasks are answered that Python programs send with Celery "
+     "(generate_embeddings_task), as celery, which is Celery's default; empty: none"},
+    {"celery.timeout", kInteger, "120", "", "", "Seconds that such a task waits for the workers", 1,
+     86400},
+    {"celery.result_seconds", kInteger, "86400", "", "",
+     "How long the results of such tasks are kept", 1, 31536000},
     {"redis.fallback", kBoolean, "true", "", "",
      "While Redis is away, go on with an embedded queue and workers of the controller's machine"},
     {"redis.fallback_after_ms", kInteger, "3000", "", "",
