@@ -1,8 +1,14 @@
+#include <sys/prctl.h>
+
+#include <cstring>
+
 #include "cli/cli.h"
 #include "daemon/commands.h"
 
 int main(int argc, char** argv) {
   using namespace msearch;
+  // Processes start each other as "/proc/self/exe", and the kernel would call them "exe".
+  if (argc > 0) prctl(PR_SET_NAME, basename(argv[0]));
   cli::Program program;
   program.version = daemon::Version();
   program.commands = {

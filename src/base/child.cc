@@ -188,7 +188,7 @@ Result<> Child::Start() {
     }
     if (options_.files_max) limit(RLIMIT_NOFILE, *options_.files_max);
     if (options_.nice != 0) setpriority(PRIO_PROCESS, 0, options_.nice);
-    execv(program.c_str(), argv.data());
+    execv(kThisProgram, argv.data());
     _exit(127);
   }
   pid_ = pid;

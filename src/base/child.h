@@ -18,6 +18,12 @@
 
 namespace msearch {
 
+// What exec takes to start this very program, whatever became of its file meanwhile: after an
+// upgrade a process and all that it starts stay what they were, until it is started anew. The path
+// names whoever opens it, and between fork and exec that is still the parent's program. argv[0]
+// stays ProgramPath(), for people who look at processes.
+inline constexpr const char* kThisProgram = "/proc/self/exe";
+
 // One message: a small JSON value, any number of binary parts, at most one file descriptor.
 struct Frame {
   Json head;

@@ -96,8 +96,14 @@ Result<Fd> LockFile(const std::string& path) {
 }
 
 std::string ProgramPath() {
+  constexpr std::string_view kDeleted = " (deleted)";
   std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/exe", error).string();
+  std::string path = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  // The kernel's remark when the file is gone; it may be part of the name of one that isn't.
+  if (path.ends_with(kDeleted) && access(path.c_str(), F_OK) != 0) {
+    path.resize(path.size() - kDeleted.size());
+  }
+  return path;
 }
 
 std::string ProgramDirectory() {

@@ -48,7 +48,7 @@ Result<> WriteFileAtomically(const std::string& path, std::string_view bytes, bo
 // kConflict when another process holds it.
 Result<Fd> LockFile(const std::string& path);
 
-// Directory of the running program, and "/proc/self/exe" resolved.
+// Where the running program lies, or lay before its file was replaced, and the folder of that.
 std::string ProgramDirectory();
 std::string ProgramPath();
 

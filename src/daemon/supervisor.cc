@@ -18,6 +18,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/child.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -197,7 +198,7 @@ class Supervisor {
       const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
       if (null >= 0) dup2(null, STDIN_FILENO);
       dup2(STDERR_FILENO, STDOUT_FILENO);
-      execv(argv[0], argv.data());
+      execv(kThisProgram, argv.data());
       _exit(127);
     }
     Fd write_end(pipe_ends[1]);

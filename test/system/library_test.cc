@@ -183,6 +183,37 @@ TEST(Library, ADamagedIndexAndALostQueueRepairThemselves) {
   EXPECT_TRUE(GetBool(verified, "ok").value_or(false)) << verified.dump();
 }
 
+// As a package's upgrade does it: another file takes the place of the one that runs.
+TEST(Running, AReplacedProgramGoesOnWithTheVersionThatItIs) {
+  const Installed installed({});
+  Server server({"--workers", "1"});
+  WritePictures(server.files(), 2);
+  ASSERT_TRUE(server.Start()) << server.log();
+  fs::copy_file("/bin/false", installed.program() + ".new");
+  fs::rename(installed.program() + ".new", installed.program());
+
+  // A role that dies is started again, and starts children to open files.
+  ASSERT_TRUE(Eventually([&] { return server.Pids("task_worker").size() == 1; }));
+  const pid_t before = server.Pids("task_worker").front();
+  ASSERT_EQ(kill(before, SIGKILL), 0);
+  pid_t after = 0;
+  ASSERT_TRUE(Eventually([&] {
+    for (const pid_t pid : server.Pids("task_worker")) {
+      if (pid != before) after = pid;
+    }
+    return after != 0;
+  })) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle()) << server.log();
+  EXPECT_EQ(Count(server, "indexed"), 2) << server.log();
+
+  // They are called what they were called.
+  const std::string worker = "/proc/" + std::to_string(after);
+  EXPECT_EQ(ReadFile(worker + "/comm").value_or(""), "msearch\n");
+  const std::string words = ReadFile(worker + "/cmdline").value_or("");
+  EXPECT_EQ(words.substr(0, words.find('\0')), installed.program());
+}
+
 TEST(Running, ASecondServerOnTheSameDataFolderIsRefused) {
   Server server;
   ASSERT_TRUE(server.Start()) << server.log();

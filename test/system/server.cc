@@ -66,8 +66,8 @@ Installed::Installed(const std::map<std::string, Json>& manifests) : usual_(Bina
   for (const char* name : {"share/web", "lib"}) {
     if (fs::exists(built / name)) fs::create_directory_symlink(built / name, here / name);
   }
-  fs::copy_file(usual_, here / "msearch");
-  Binary() = here / "msearch";
+  fs::copy_file(usual_, program());
+  Binary() = program();
 }
 
 Installed::~Installed() { Binary() = usual_; }

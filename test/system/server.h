@@ -29,6 +29,7 @@ class Installed {
   ~Installed();
   Installed(const Installed&) = delete;
   Installed& operator=(const Installed&) = delete;
+  std::string program() const { return directory_.path() + "/msearch"; }
 
  private:
   TemporaryDirectory directory_;
