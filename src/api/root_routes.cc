@@ -59,10 +59,9 @@ Result<watch::RootSpec> SpecFromRequest(const net::Request& request) {
   return watch::RootSpec::FromJson(json);
 }
 
-Result<Json> AllRoots(const Context& context) {
+Json RootsJson(const std::vector<ingest::RootView>& views) {
   Json roots = Json::array();
-  for (const ingest::RootView& view : TRY(context.library->Roots()))
-    roots.push_back(RootJson(view));
+  for (const ingest::RootView& view : views) roots.push_back(RootJson(view));
   return Json{{"roots", roots}, {"total", roots.size()}};
 }
 
@@ -77,7 +76,7 @@ Json UnservedJson(const std::vector<ingest::Unserved>& all) {
 
 Result<Json> IndexStatusJson(const Context& context) {
   const ingest::IndexStatus status = TRY(context.library->Status());
-  Json json = TRY(AllRoots(context));
+  Json json = RootsJson(status.roots);
   json["idle"] = status.idle;
   json["files"] = status.files;
   json["indexed"] = status.indexed;
@@ -121,8 +120,10 @@ Json WithDistribution(const Context& context, const ingest::Build& build) {
   json["hosts"] = hosts;
   // A queue that is away is asked no second time: each time may take seconds.
   if (workers.ok() && build.state != "finished") {
-    const auto unserved = ingest::FindUnserved(*context.queue);
-    if (unserved.ok() && !unserved->empty()) json["unserved"] = UnservedJson(*unserved);
+    const auto queues = context.queue->Stats();
+    const auto unserved =
+        queues.ok() ? ingest::FindUnserved(*queues, *workers) : std::vector<ingest::Unserved>();
+    if (!unserved.empty()) json["unserved"] = UnservedJson(unserved);
   }
   if (!problem.empty()) json["not_distributed_because"] = problem;
   return json;
@@ -170,7 +171,9 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
     return &table->back();  // valid until the next one is added
   };
   add("GET", "/api/roots", "Roots with state, counts, speed and time left",
-      [context](const net::Request&) { return Answer(AllRoots(context)); })
+      [context](const net::Request&) {
+        return Answer([&]() -> Result<Json> { return RootsJson(TRY(context.library->Roots())); }());
+      })
       ->gives = RootsAnswer();
   Entry* post = add("POST", "/api/roots", "Add a folder", [context](const net::Request& request) {
     return Answer(

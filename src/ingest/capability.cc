@@ -163,12 +163,12 @@ std::vector<Lack> LacksOf(const queue::WorkerInfo& worker) {
   return all;
 }
 
-Result<std::vector<Unserved>> FindUnserved(queue::TaskQueue& queue) {
+std::vector<Unserved> FindUnserved(const std::vector<queue::QueueStats>& queues,
+                                   const std::vector<queue::WorkerInfo>& workers) {
   std::set<std::string> served;
-  const auto workers = TRY(queue.Workers());
   for (const queue::WorkerInfo& worker : workers) served.merge(ServedBy(worker));
   std::vector<Unserved> all;
-  for (const queue::QueueStats& stats : TRY(queue.Stats())) {
+  for (const queue::QueueStats& stats : queues) {
     if (stats.queued == 0 || served.contains(stats.name)) continue;
     all.push_back({stats.name, stats.queued, LackOf(stats.name, workers)});
   }

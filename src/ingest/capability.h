@@ -91,7 +91,8 @@ struct Unserved {
   // In one sentence: "12 tasks wait in queue tasks-pdf: no worker opens ...".
   std::string Sentence() const;
 };
-Result<std::vector<Unserved>> FindUnserved(queue::TaskQueue& queue);
+std::vector<Unserved> FindUnserved(const std::vector<queue::QueueStats>& queues,
+                                   const std::vector<queue::WorkerInfo>& workers);
 // Whether it is one of the queues beside a step's own.
 bool NeedsCapability(std::string_view queue);
 // Why nobody serves this queue and what to do, in one sentence; with what workers of its step say

@@ -392,9 +392,22 @@ Result<> Library::SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs)
 }
 
 Result<std::vector<RootView>> Library::Roots() {
+  const auto look = LookAtQueue();
+  return RootsSeenWith(look.ok() ? look->unserved : std::vector<Unserved>());
+}
+
+// A queue that is away is asked no second time: each time may take seconds.
+Result<Library::QueueLook> Library::LookAtQueue() {
+  QueueLook look;
+  look.queues = TRY(queue_->Stats());
+  look.unserved = FindUnserved(look.queues, TRY(queue_->Workers()));
+  return look;
+}
+
+Result<std::vector<RootView>> Library::RootsSeenWith(const std::vector<Unserved>& unserved) {
   const auto roots = TRY(catalog_->Roots());
   const auto counts = TRY(catalog_->CountsByRoot());
-  const std::string standstill = WhyNothingMoves();
+  const std::string standstill = WhyNothingMoves(unserved);
   std::vector<RootView> views;
   for (const catalog::Root& root : roots) {
     RootView view;
@@ -422,11 +435,9 @@ Result<RootView> Library::GetRoot(const std::string& name) {
 }
 
 // Workers come up after the controller, so that they are missing for a moment is no news.
-std::string Library::WhyNothingMoves() {
+std::string Library::WhyNothingMoves(const std::vector<Unserved>& unserved) const {
   if (std::chrono::steady_clock::now() - started_at_ < kWorkersComeUp) return "";
-  const auto unserved = FindUnserved(*queue_);
-  if (!unserved.ok()) return "";
-  for (const Unserved& one : *unserved) {
+  for (const Unserved& one : unserved) {
     if (one.queue == kPrepareQueue || one.queue == kEmbedQueue) return one.why;
   }
   return "";
@@ -439,8 +450,13 @@ Result<IndexStatus> Library::Status() {
   IndexStatus status;
   const int64_t revision = TRY(catalog_->Revision());
   bool read = readings_.walked() == revision;
+  // A queue that can't be asked now is a reason to wait, not to answer nothing.
+  const auto seen = LookAtQueue();
+  const QueueLook look = seen.ok() ? *seen : QueueLook();
+  status.unserved = look.unserved;
+  status.roots = TRY(RootsSeenWith(look.unserved));
   int64_t waiting = 0;
-  for (const RootView& view : TRY(Roots())) {
+  for (const RootView& view : status.roots) {
     status.files += view.counts.files;
     status.indexed += view.counts.indexed;
     status.pending += view.counts.pending;
@@ -450,16 +466,11 @@ Result<IndexStatus> Library::Status() {
     if (!view.problem.empty()) status.problem = view.problem;
   }
   const bool stands = !status.problem.empty();
-  // A queue that can't be asked now is a reason to wait, not to answer nothing.
-  auto queues = queue_->Stats();
-  auto unserved =
-      queues.ok() ? FindUnserved(*queue_) : Result<std::vector<Unserved>>(queues.error());
-  if (!unserved.ok()) {
+  if (!seen.ok()) {
     read = false;
-    status.problem = unserved.message();
+    status.problem = seen.message();
   }
-  status.unserved = std::move(unserved).value_or({});
-  for (const queue::QueueStats& stats : std::move(queues).value_or({})) {
+  for (const queue::QueueStats& stats : look.queues) {
     if (stats.name == kScanQueue || stats.name == kChangesQueue) {
       status.scans_pending += stats.queued + stats.started;
     }

@@ -78,6 +78,7 @@ struct IndexStatus {
   std::optional<double> eta_s;
   std::string problem;             // why nothing moves, if something is wrong
   std::vector<Unserved> unserved;  // tasks that no worker can do
+  std::vector<RootView> roots;
 };
 
 struct ModelState {
@@ -163,8 +164,15 @@ class Library {
   void Reconcile(std::stop_token stop);
   Result<bool> ReconcileStep(catalog::FileId* cursor);
   void Poke();
+  // The queue at one moment.
+  struct QueueLook {
+    std::vector<queue::QueueStats> queues;
+    std::vector<Unserved> unserved;
+  };
+  Result<QueueLook> LookAtQueue();
+  Result<std::vector<RootView>> RootsSeenWith(const std::vector<Unserved>& unserved);
   // Why no file can be prepared or embedded; empty: nothing is known that keeps it.
-  std::string WhyNothingMoves();
+  std::string WhyNothingMoves(const std::vector<Unserved>& unserved) const;
   void UpdateBuilds();
   Result<> UpdateBuild(Build build);
   Result<Json> FailuresOf(const std::vector<std::string>& roots) const;
