@@ -5,10 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <condition_variable>
 #include <filesystem>
 #include <mutex>
-#include <thread>
 
 #include "api/api.h"
 #include "base/file.h"
@@ -20,6 +18,7 @@
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
+#include "daemon/redis_watch.h"
 #include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
@@ -200,50 +199,6 @@ void CutClip(media::Clips& clips, uint64_t pixels_max, api::ClipRequest request,
             });
 }
 
-// Looks now and then whether the server may still be trusted with tasks, since it can be configured
-// anew while it runs. That it is away isn't its concern.
-class RedisWatch {
- public:
-  explicit RedisWatch(storage::RedisOptions server)
-      : thread_([this, server = std::move(server)](const std::stop_token& stop) {
-          std::mutex mutex;
-          std::condition_variable_any never;
-          while (!stop.stop_requested()) {
-            Look(server);
-            std::unique_lock lock(mutex);
-            never.wait_for(lock, stop, kEvery, [] { return false; });
-          }
-        }) {}
-
-  std::string problem() const {
-    const std::lock_guard lock(mutex_);
-    return problem_;
-  }
-
- private:
-  static constexpr std::chrono::seconds kEvery{15};
-
-  void Look(const storage::RedisOptions& server) {
-    const auto redis = storage::Redis::Make(server);
-    if (!redis.ok()) return;
-    const auto health = queue::CheckRedis(**redis);
-    if (!health.ok()) return;
-    const std::string problem = health->faults.empty() ? "" : health->faults.front();
-    const std::lock_guard lock(mutex_);
-    if (problem == problem_) return;
-    if (problem.empty()) {
-      LOG_INFO("redis: is fit to keep tasks again");
-    } else {
-      LOG_ERROR("{}", problem);
-    }
-    problem_ = problem;
-  }
-
-  mutable std::mutex mutex_;
-  std::string problem_;  // by mutex_
-  std::jthread thread_;
-};
-
 struct Controller {
   std::shared_ptr<catalog::Catalog> catalog;
   MachineQueue opened_queue;
@@ -316,8 +271,9 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   auto readers = std::make_shared<ReaderChoice>(settings, packs);
   ingest::LibraryOptions library_options = OptionsFor(process, packs, readers);
   std::shared_ptr<RedisWatch> watch;
-  if (const auto redis = RedisOptions(settings))
-    watch = std::make_shared<RedisWatch>(redis->server);
+  if (const auto redis = RedisOptions(settings)) {
+    watch = std::make_shared<RedisWatch>(TRY(storage::Redis::Make(redis->server)));
+  }
   library_options.queue_problem = [queue = controller->opened_queue, watch] {
     const std::string problem = queue.problem();
     return problem.empty() && watch != nullptr ? watch->problem() : problem;
