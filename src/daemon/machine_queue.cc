@@ -18,7 +18,10 @@ Result<std::shared_ptr<queue::TaskQueue>> AwaitServer(const RoleProcess& process
   for (bool told = false;; told = true) {
     auto queue = OpenQueue(process.settings, process.layout);
     if (queue.ok() || queue.code() != Code::kUnavailable || stop.stop_requested()) return queue;
-    if (!told) LOG_WARNING("{}; waiting for it", queue.message());
+    if (!told) {
+      LOG_WARNING("{}; waiting for it", queue.message());
+      TellWaiting(process, queue.message());
+    }
     std::mutex mutex;
     std::unique_lock lock(mutex);
     std::condition_variable_any().wait_for(lock, stop, std::chrono::seconds(1),

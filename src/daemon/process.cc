@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -56,6 +57,27 @@ queue::WorkerInfo MakeWorkerInfo(const std::string& role, int number) {
   info.started_at = SystemClock().NowMs();
   return info;
 }
+
+namespace {
+
+// A line is one write, so that those of several processes don't mix.
+void TellSupervisor(const RoleProcess& process, std::string words) {
+  constexpr size_t kLineMax = 500;
+  if (process.arguments.ready_fd < 0) return;
+  if (words.size() > kLineMax) words.resize(kLineMax);
+  std::replace(words.begin(), words.end(), '\n', ' ');
+  const std::string line =
+      fmt::format("{} {} {}\n", process.arguments.role, process.arguments.number, words);
+  (void)!write(process.arguments.ready_fd, line.data(), line.size());
+}
+
+}  // namespace
+
+void TellWaiting(const RoleProcess& process, const std::string& for_what) {
+  TellSupervisor(process, "waiting " + for_what);
+}
+
+void TellReady(const RoleProcess& process) { TellSupervisor(process, "ready"); }
 
 Result<RoleProcess> StartRole(const RoleArguments& arguments) {
   const std::string text = TRY(ReadFile(arguments.settings_file, 1 << 20));

@@ -34,7 +34,9 @@ struct RoleArguments {
   std::string role;
   std::string settings_file;
   int number = 0;
-  int ready_fd = -1;  // controller: where to write the port when it serves
+  // Where to tell the supervisor: the controller its port when it serves, workers of a compute
+  // server how their start goes.
+  int ready_fd = -1;
   int port = -1;      // controller: the port it had before, when it starts again
   std::string model;  // embedder child
 };
@@ -48,6 +50,11 @@ struct RoleProcess {
 
 // Reads the settings and starts logging.
 Result<RoleProcess> StartRole(const RoleArguments& arguments);
+
+// From a worker of a compute server to its supervisor, which may tell others: that it waits, and
+// for what; that it has met all that it needs, and its configuration with it.
+void TellWaiting(const RoleProcess& process, const std::string& for_what);
+void TellReady(const RoleProcess& process);
 
 queue::WorkerInfo MakeWorkerInfo(const std::string& role, int number);
 

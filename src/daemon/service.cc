@@ -145,6 +145,11 @@ int Start(const Parsed& parsed, const Layout& layout, const std::string& what) {
     std::printf("msearch %s is running (process %d)\n", name.c_str(), launched->first);
     return 0;
   }
+  if (line.starts_with("waiting: ")) {
+    std::printf("msearch %s is running (process %d), %s", name.c_str(), launched->first,
+                line.c_str());
+    return 0;
+  }
   std::fprintf(stderr, "msearch didn't start; the end of %s:\n", log_path.c_str());
   PrintTail(log_path);
   return 1;
@@ -179,6 +184,9 @@ int Status(const Layout& layout, const std::string& what) {
         name == "controller" ? " on " + ReadLine(layout.run + "/address") : "";
     std::printf("msearch %s is running (process %d)%s\n", name.c_str(), pid, address.c_str());
     const Json file = RolesFile(layout, name);
+    if (const auto reason = GetString(file, "waits_for")) {
+      std::printf("  waiting: %s\n", reason->c_str());
+    }
     for (const Json& role : file.value("roles", Json::array())) {
       std::printf(
           "  %-18s %-3lld %-11s process %-8lld restarts %lld%s\n",

@@ -51,6 +51,7 @@ struct Role {
   // Runs only while this machine works without the queue's server, or for builds of its own.
   bool standby = false;
   pid_t pid = -1;
+  bool ready = false;  // of a compute server: it has told so since it was started
   int restarts = 0;
   std::string last_exit;
   Seconds pause = kPauseFirst;
@@ -92,11 +93,7 @@ class Supervisor {
     }
     while (true) {
       StartDue();
-      // It may have to wait for its controller or Redis, and isn't less ready for that.
-      if (name_ == "compute" && !std::exchange(ready_, true)) {
-        std::printf("ready compute\n");
-        std::fflush(stdout);
-      }
+      if (name_ == "compute") TellIfReady();
       Beat();
       Wait();
       Reap();
@@ -139,6 +136,12 @@ class Supervisor {
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     signal(SIGPIPE, SIG_IGN);
     signals_ = Fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (name_ == "compute") {
+      std::array<int, 2> ends{-1, -1};
+      if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoError("compute", errno);
+      ready_pipe_ = Fd(ends[0]);
+      told_by_roles_ = Fd(ends[1]);
+    }
     WriteRoles();
     // What the supervisor shows goes into the machine's own queue: a server that hangs must not
     // keep it from its roles. A compute server without one says it in run/compute.json alone.
@@ -181,6 +184,10 @@ class Supervisor {
       arguments.insert(arguments.end(), {"--ready-fd", std::to_string(kReadyFd)});
       if (port_ > 0) arguments.insert(arguments.end(), {"--port", std::to_string(port_)});
     }
+    if (told_by_roles_.valid()) {
+      arguments.insert(arguments.end(), {"--ready-fd", std::to_string(kReadyFd)});
+    }
+    const int tells = told_by_roles_.valid() ? told_by_roles_.get() : pipe_ends[1];
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -194,7 +201,8 @@ class Supervisor {
       sigprocmask(SIG_SETMASK, &none, nullptr);
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       if (getppid() != parent) _exit(127);
-      if (pipe_ends[1] >= 0) dup2(pipe_ends[1], kReadyFd);
+      if (tells >= 0) dup2(tells, kReadyFd);
+      if (tells == kReadyFd) fcntl(kReadyFd, F_SETFD, 0);  // dup2 onto itself keeps close-on-exec
       const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
       if (null >= 0) dup2(null, STDIN_FILENO);
       dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -204,6 +212,7 @@ class Supervisor {
     Fd write_end(pipe_ends[1]);
     role->started_at = steady_clock::now();
     role->asked = false;
+    role->ready = false;
     if (pid < 0) {
       LOG_ERROR("{} {}: {}", role->name, role->number, strerror(errno));
       Fd read_end(pipe_ends[0]);
@@ -235,7 +244,9 @@ class Supervisor {
     std::array<pollfd, 2> waiting{pollfd{signals_.get(), POLLIN, 0},
                                   pollfd{ready_pipe_.get(), POLLIN, 0}};
     poll(waiting.data(), ready_pipe_.valid() ? 2 : 1, static_cast<int>(std::max<int64_t>(left, 0)));
-    if (ready_pipe_.valid() && waiting[1].revents != 0) ReadReady();
+    if (ready_pipe_.valid() && waiting[1].revents != 0) {
+      name_ == "compute" ? ReadTold() : ReadReady();
+    }
     signalfd_siginfo info{};
     while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
       if (info.ssi_signo != SIGCHLD) AskToStop();
@@ -257,6 +268,44 @@ class Supervisor {
     if (!written.ok()) LOG_WARNING("{}", written.message());
     if (!first) return;
     std::printf("ready %s\n", address.c_str());
+    std::fflush(stdout);
+  }
+
+  // What the workers of a compute server tell of their start: see TellReady.
+  void ReadTold() {
+    std::array<char, 4096> buffer{};
+    for (ssize_t got = 0; (got = read(ready_pipe_.get(), buffer.data(), buffer.size())) > 0;) {
+      told_.append(buffer.data(), static_cast<size_t>(got));
+    }
+    for (size_t end = 0; (end = told_.find('\n')) != std::string::npos; told_.erase(0, end + 1)) {
+      const std::string line = told_.substr(0, end);
+      for (Role& role : roles_) {
+        const std::string who = fmt::format("{} {} ", role.name, role.number);
+        if (!line.starts_with(who)) continue;
+        const std::string what = line.substr(who.size());
+        if (what == "ready") role.ready = true;
+        if (what.starts_with("waiting ")) SayWaiting(what.substr(8));
+      }
+    }
+  }
+
+  // A compute server is ready when its workers have got an answer from all that they need: before,
+  // the configuration may still turn out to be wrong.
+  void TellIfReady() {
+    if (ready_ || stopping_) return;
+    if (!std::ranges::all_of(roles_, [](const Role& role) { return role.ready; })) return;
+    ready_ = true;
+    waits_for_.clear();
+    WriteRoles();
+    std::printf("ready compute\n");
+    std::fflush(stdout);
+  }
+
+  void SayWaiting(const std::string& for_what) {
+    if (ready_ || stopping_ || waits_for_ == for_what) return;
+    waits_for_ = for_what;
+    WriteRoles();
+    std::printf("waiting: %s\n", for_what.c_str());
     std::fflush(stdout);
   }
 
@@ -282,6 +331,10 @@ class Supervisor {
         }
         ++role.restarts;
         Postpone(&role);
+        if (name_ == "compute") {
+          SayWaiting(fmt::format("{} {} {}; see {}", role.name, role.number, role.last_exit,
+                                 layout_.logs));
+        }
         const Seconds pause = role.start_after - steady_clock::now();
         LOG_ERROR("{} {} {}; starting it again in {:.1f} s (restart {})", role.name, role.number,
                   role.last_exit, std::max(pause.count(), 0.0), role.restarts);
@@ -347,7 +400,8 @@ class Supervisor {
 
   // For `msearch service`, which needs no queue to look at it.
   void WriteRoles() const {
-    const Json json{{"pid", getpid()}, {"roles", RolesJson()}};
+    Json json{{"pid", getpid()}, {"roles", RolesJson()}};
+    if (!waits_for_.empty()) json["waits_for"] = waits_for_;
     const Result<> written =
         WriteFileAtomically(layout_.run + "/" + name_ + ".json", DumpJson(json) + "\n");
     if (!written.ok()) LOG_WARNING("{}", written.message());
@@ -376,7 +430,10 @@ class Supervisor {
   std::string settings_file_;
   Fd lock_;
   Fd signals_;
-  Fd ready_pipe_;
+  Fd ready_pipe_;          // from the controller, or from a compute server's workers
+  Fd told_by_roles_;       // the other end of the latter
+  std::string told_;       // through it, up to a line that isn't whole
+  std::string waits_for_;  // of a compute server that isn't ready
   bool ready_ = false;
   int port_ = -1;
   bool stopping_ = false;

@@ -140,7 +140,10 @@ Result<Json> Meet(const RoleProcess& process, const std::stop_token& stop,
                                link->controller(), preparation, ingest::kPreparation)};
     }
     if (hello.code() != Code::kUnavailable || stop.stop_requested()) return hello.error();
-    if (!told) LOG_WARNING("{}; waiting for it", hello.message());
+    if (!told) {
+      LOG_WARNING("{}; waiting for it", hello.message());
+      TellWaiting(process, hello.message());
+    }
     std::mutex mutex;
     std::unique_lock lock(mutex);
     std::condition_variable_any().wait_for(lock, stop, std::chrono::seconds(1),
@@ -399,6 +402,7 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
+  TellReady(process);
 
   const Settings& settings = process.settings;
   auto codec = std::make_shared<media::Codec>(std::vector<std::string>{"role", "codec"},
@@ -507,6 +511,7 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   auto opened = OpenSources(process, signals.token());
   if (!opened.ok()) return TryAgain(opened.error());
   const Sources& sources = *opened;
+  TellReady(process);
 
   const Settings& settings = process.settings;
   const embedding::ModelPacks packs = Packs(process);

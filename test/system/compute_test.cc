@@ -298,6 +298,7 @@ TEST(ComputeServer, WithAWrongTokenGetsNothingAndSaysWhy) {
       RunMsearch({"run", "compute", "--config", config, "--data", folder.path() + "/compute",
                   "--controller", server.url(), "--token", "wrong", "--workers", "1"});
   EXPECT_EQ(compute.status, 1);
+  EXPECT_EQ(compute.out, "");
   EXPECT_THAT(compute.err, HasSubstr("access token missing or wrong"));
   EXPECT_TRUE(server.Pids("task_worker").empty());
   for (const char* path :
@@ -460,6 +461,7 @@ TEST(ComputeServer, EndsWithTheReasonWhenOnlyPeopleCanChangeIt) {
     if (!controller.empty()) words.insert(words.end(), {"--controller", controller});
     const auto result = RunMsearch(words);
     EXPECT_EQ(result.status, 1) << result.err;
+    EXPECT_EQ(result.out, "");  // least of all that it is ready
     return result.err;
   };
   EXPECT_THAT(run(config, server.url() + "/foo"),
@@ -472,6 +474,26 @@ TEST(ComputeServer, EndsWithTheReasonWhenOnlyPeopleCanChangeIt) {
   redis.Call({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
   redis.Call({"CONFIG", "SET", "requirepass", "frog"});
   EXPECT_THAT(run(config, server.url()), HasSubstr("redis.password"));
+}
+
+TEST(ComputeServer, IsReadyWhenItsControllerHasAnsweredAndSaysBeforeThatItWaits) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = ConfigFile(folder, "127.0.0.1", redis.port());
+  const std::string port = std::to_string(FreePort());
+  const Background compute({"msearch", "run", "compute", "--config", config, "--data",
+                            folder.path() + "/compute", "--controller", "http://127.0.0.1:" + port,
+                            "--workers", "1"});
+  ASSERT_TRUE(Eventually([&] {
+    return compute.log().find("waiting: controller http://127.0.0.1:" + port) != std::string::npos;
+  })) << compute.log();
+  EXPECT_THAT(compute.log(), testing::Not(HasSubstr("ready compute")));
+  Server server({"--config", config, "--port", port}, "builtin", "controller");
+  ASSERT_TRUE(server.Start()) << server.log();
+  EXPECT_TRUE(Eventually([&] {
+    return compute.log().find("ready compute\n") != std::string::npos;
+  })) << compute.log();
 }
 
 TEST(ComputeServer, ThatIsMissingIsSaidWhereFilesWaitForIt) {
@@ -839,10 +861,12 @@ TEST(Service, SeesAComputeServerThatRunsAlone) {
   EXPECT_EQ(service({"status"}).status, 3);
   const auto started = service({"start", "compute"});
   EXPECT_EQ(started.status, 0) << started.err;
+  EXPECT_THAT(started.out, HasSubstr("waiting: controller http://127.0.0.1:1"));
   const auto status = service({"status", "compute"});
   EXPECT_EQ(status.status, 0);
   EXPECT_THAT(status.out, HasSubstr("msearch compute is running"));
   EXPECT_THAT(status.out, HasSubstr("task_worker"));
+  EXPECT_THAT(status.out, HasSubstr("waiting: controller http://127.0.0.1:1"));
   EXPECT_EQ(service({"status", "controller"}).status, 3);
   EXPECT_EQ(service({"stop", "all"}).status, 0);
   EXPECT_EQ(service({"status"}).status, 3);
