@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { equal, test, until } from './support/harness';
-import { writeDots } from './support/samples';
+import { writeDots, writeFaulty } from './support/samples';
 import { BROKEN_FILE, SAMPLE_FILES } from './support/samples';
-import type { Target } from './support/target';
+import { addRoot, type Target } from './support/target';
 
 export function declareLibraryTests(target: Target): void {
   const { url } = target;
@@ -26,6 +26,33 @@ export function declareLibraryTests(target: Target): void {
     await until('it is said', () => page.getByText('They are being tried again.').isVisible());
     await equal('the broken file fails again', () =>
       page.locator('[data-root=samples] .failures b').textContent(), '1');
+  });
+
+  test('FailuresAreFilteredByClass', async ({ page, after }) => {
+    const folder = join(target.folder, 'faulty');
+    await writeFaulty(folder);
+    await addRoot(url, folder, 'faulty', 3);
+    after(async () => void (await fetch(`${url}/api/roots/faulty`, { method: 'DELETE' })));
+    await page.goto(library);
+    const section = page.locator('#failures');
+    const classes = section.locator('select[name=class]');
+    const options = async (): Promise<string[]> => (await classes.locator('option').allTextContents()).sort();
+    const paths = async (): Promise<string[]> => (await section.locator('li .path').allTextContents()).sort();
+    await section.locator('select').first().selectOption('faulty');
+    await equal('all of the root', paths, ['cut-one.png', 'cut-two.png', 'huge.png']);
+    await equal('its classes', options, ['All classes', 'damaged (2)', 'too large (1)']);
+    await classes.selectOption('too_large');
+    await equal('those of the class', paths, ['huge.png']);
+    const [sent] = await Promise.all([
+      page.waitForRequest('**/api/failures/retry'),
+      section.getByRole('button', { name: 'Retry these' }).click(),
+    ]);
+    await equal('what is tried again', async () => sent.postDataJSON(), { root: 'faulty', code: 'too_large' });
+    await equal('it fails again, and is still what is shown', paths, ['huge.png']);
+    await page.getByRole('button', { name: '中文' }).click();
+    await equal('its classes in Chinese', options, ['全部类别', '太大 (1)', '已损坏 (2)'].sort());
+    await until('the button in Chinese', () => section.getByRole('button', { name: '重试这些' }).isVisible());
+    await page.getByRole('button', { name: 'EN' }).click();
   });
 
   test('AWrongPathIsExplained', async ({ page, expectProblem }) => {

@@ -1,5 +1,5 @@
 import type {
-  AskedTask, Failure, Filters, Health, Id, Media, MediaList, ModelList, Problem, Queue, Root, SearchAnswer, Worker,
+  AskedTask, Failure, FailureClass, Filters, Health, Id, Media, MediaList, ModelList, Problem, Queue, Root, SearchAnswer, Worker,
 } from './types';
 
 // An answer that is not a success, in the words of the server's application/problem+json. `code`
@@ -200,10 +200,11 @@ export const api = {
   rootAction: (root: string, action: 'scan' | 'pause' | 'resume') =>
     post(`/api/roots/${name(root)}/${action}`),
 
-  failures: (root: string, offset: number, limit: number) =>
-    request<{ failures: Failure[]; total: number }>(
-      `/api/failures${query({ root, offset, limit })}`),
-  retryFailures: (root: string) => post('/api/failures/retry', root ? { root } : {}),
+  failures: (root: string, code: string, offset: number, limit: number) =>
+    request<{ failures: Failure[]; total: number; classes: FailureClass[] }>(
+      `/api/failures${query({ root, code, offset, limit })}`),
+  retryFailures: (root: string, code: string) =>
+    post('/api/failures/retry', { ...(root && { root }), ...(code && { code }) }),
 
   // 503 still carries the components, which is what one wants to read then.
   health: async (): Promise<Health> => {

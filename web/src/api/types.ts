@@ -142,6 +142,11 @@ export interface Failure {
   failed_at?: string;
 }
 
+export interface FailureClass {
+  code: string;
+  count: number;
+}
+
 export interface Component {
   name: string;
   state: string;

@@ -120,7 +120,7 @@ export const en = {
     removeText: 'Its files stay where they are; msearch forgets them and they can no longer be found.',
     removeYes: 'Remove',
     failures: 'Files that could not be read', failuresFor: 'Root', allRoots: 'All roots',
-    noFailures: 'No failures.',
+    failuresOfClass: 'Class', allClasses: 'All classes', noFailures: 'No failures.',
     codes: {
       invalid: 'not valid', not_found: 'not found', conflict: 'in conflict', permission: 'not allowed',
       unsupported: 'not supported', corrupt: 'damaged', too_large: 'too large', stale: 'out of date',
@@ -128,7 +128,7 @@ export const en = {
       crashed: 'crashed', internal: 'internal fault',
     } as Record<string, string>,
     attempts: (n: number) => count(n, 'attempt', 'attempts'),
-    retryAll: 'Retry all', retried: 'They are being tried again.',
+    retryAll: 'Retry all', retryThese: 'Retry these', retried: 'They are being tried again.',
     showFailures: (n: number) => count(n, 'failure', 'failures'),
   },
   status: {

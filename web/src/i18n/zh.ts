@@ -120,7 +120,7 @@ export const zh: Strings = {
     removeText: '文件会留在原处；msearch 会忘记它们，之后无法再搜到。',
     removeYes: '移除',
     failures: '无法读取的文件', failuresFor: '根目录', allRoots: '全部根目录',
-    noFailures: '没有失败的文件。',
+    failuresOfClass: '类别', allClasses: '全部类别', noFailures: '没有失败的文件。',
     codes: {
       invalid: '无效', not_found: '找不到', conflict: '冲突', permission: '没有权限',
       unsupported: '不支持', corrupt: '已损坏', too_large: '太大', stale: '已过时',
@@ -128,7 +128,7 @@ export const zh: Strings = {
       crashed: '崩溃', internal: '内部错误',
     },
     attempts: (n) => `尝试 ${number(n)} 次`,
-    retryAll: '全部重试', retried: '正在重新尝试。',
+    retryAll: '全部重试', retryThese: '重试这些', retried: '正在重新尝试。',
     showFailures: (n) => `${number(n)} 个失败`,
   },
   status: {

@@ -100,12 +100,13 @@ export class Library extends EventEmitter {
     this.#count(folder);
   }
 
-  retry(name?: string): number {
+  retry(name?: string, code?: string): number {
     let count = 0;
     for (const folder of this.folders.values()) {
       if (name && folder.root.name !== name) continue;
-      count += folder.failures.size;
-      folder.waiting.push(...folder.failures.keys());
+      const again = [...folder.failures].filter(([, failure]) => !code || failure.code === code);
+      count += again.length;
+      folder.waiting.push(...again.map(([file]) => file));
       this.#count(folder);
     }
     return count;
@@ -177,7 +178,8 @@ export class Library extends EventEmitter {
     } catch (error) {
       const attempts = (folder.failures.get(file)?.attempts ?? 0) + 1;
       folder.failures.set(file, {
-        root: folder.root.name, path, code: 'corrupt_media', attempts,
+        root: folder.root.name, path, attempts,
+        code: (error as Error).message === 'too large' ? 'too_large' : 'corrupt',
         message: `${path}: ${(error as Error).message}`, failed_at: new Date().toISOString(),
       });
     }

@@ -9,6 +9,7 @@ export interface Picture {
 }
 
 const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);
+const PIXELS_MAX = 250_000_000;
 const CHANNELS: Record<number, number> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
 const CRC = Int32Array.from({ length: 256 }, (_, n) => {
@@ -32,17 +33,26 @@ function chunk(type: string, data: Buffer): Buffer {
   return out;
 }
 
-export function encodePng({ width, height, rgba }: Picture): Buffer {
+function encode(width: number, height: number, rows: Buffer): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
   header.set([8, 6, 0, 0, 0], 8);
+  const chunks = [chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))];
+  return Buffer.concat([SIGNATURE, ...chunks]);
+}
+
+// A picture that says that it is so large, and holds next to nothing.
+export function hugePng(side: number): Buffer {
+  return encode(side, side, Buffer.alloc(64));
+}
+
+export function encodePng({ width, height, rgba }: Picture): Buffer {
   const rows = Buffer.alloc(height * (width * 4 + 1));
   for (let y = 0; y < height; y++) {
     rows.set(rgba.subarray(y * width * 4, (y + 1) * width * 4), y * (width * 4 + 1) + 1);
   }
-  const chunks = [chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))];
-  return Buffer.concat([SIGNATURE, ...chunks]);
+  return encode(width, height, rows);
 }
 
 function paeth(a: number, b: number, c: number): number {
@@ -86,6 +96,7 @@ export function decodePng(bytes: Buffer): Picture {
   }
   if (!header || parts.length === 0) throw new Error('the picture is cut off');
   const [width, height] = [header.readUInt32BE(0), header.readUInt32BE(4)];
+  if (width * height > PIXELS_MAX) throw new Error('too large');
   const [depth, colour, interlace] = [header[8], header[9]!, header[12]];
   const channels = CHANNELS[colour];
   if (depth !== 8 || interlace !== 0 || !channels) throw new Error('a kind of PNG not known here');

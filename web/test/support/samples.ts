@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { encodePng, type Picture } from './png';
+import { encodePng, hugePng, type Picture } from './png';
 
 type Inside = (x: number, y: number) => boolean;
 
@@ -64,6 +64,16 @@ export async function writeDots(folder: string, count: number): Promise<void> {
     picture.rgba[0] = index;
     await writeFile(join(folder, `dot-${index}.png`), encodePng(picture));
   }
+}
+
+// Two pictures that are cut off, and one that is too large.
+export async function writeFaulty(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const [name, shape] of [['one', SHAPES.ring!], ['two', SHAPES.cross!]] as const) {
+    const whole = encodePng(draw(shape, COLOURS.red!, 64, 64));
+    await writeFile(join(folder, `cut-${name}.png`), whole.subarray(0, name === 'one' ? 40 : 42));
+  }
+  await writeFile(join(folder, 'huge.png'), hugePng(100_000));
 }
 
 // A folder of 30 pictures named after what they show, one document and one broken picture.

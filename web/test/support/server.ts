@@ -128,8 +128,10 @@ export class DevServer {
         return this.#json(call, {});
       case 'GET media': return id ? this.#medium(call, id, verb) : this.#list(call);
       case 'GET failures': return this.#failures(call);
-      case 'POST failures':
-        return this.#json(call, { retried: library.retry((await this.#body<{ root?: string }>(request)).root) });
+      case 'POST failures': {
+        const { root, code } = await this.#body<{ root?: string; code?: string }>(request);
+        return this.#json(call, { retried: library.retry(root, code) });
+      }
       case 'GET workers': return this.#json(call, { workers: this.#workers() });
       case 'GET queue': return this.#json(call, { queues: this.#queues() });
       case 'POST queue':
@@ -246,10 +248,15 @@ export class DevServer {
     const root = call.url.searchParams.get('root');
     const offset = Number(call.url.searchParams.get('offset') ?? 0);
     const limit = Number(call.url.searchParams.get('limit') ?? 50);
-    const all = [...this.library.folders.values()]
+    const code = call.url.searchParams.get('code');
+    const ofRoot = [...this.library.folders.values()]
       .filter((folder) => !root || folder.root.name === root)
       .flatMap((folder) => [...folder.failures.values()]);
-    this.#json(call, { failures: all.slice(offset, offset + limit), total: all.length });
+    const counts = new Map<string, number>();
+    for (const failure of ofRoot) counts.set(failure.code, (counts.get(failure.code) ?? 0) + 1);
+    const classes = [...counts].map(([name, count]) => ({ code: name, count }));
+    const all = ofRoot.filter((failure) => !code || failure.code === code);
+    this.#json(call, { failures: all.slice(offset, offset + limit), total: all.length, classes });
   }
 
   #pending(): number {
