@@ -6,6 +6,8 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/log.h"
+#include "watch/own_folder.h"
 
 namespace msearch::daemon {
 namespace {
@@ -61,6 +63,14 @@ Layout Layout::Of(const Settings& settings) {
 }
 
 Result<> Layout::MakeFolders() const {
+  std::error_code made;
+  fs::create_directories(data, made);
+  // Before there is anything to be found.
+  if (const std::string mark = fmt::format("{}/{}", data, watch::kDataFolderMark);
+      !made && !fs::exists(mark, made)) {
+    TRY(WriteFileAtomically(mark,
+                            "msearch keeps its data in this folder and indexes none of it.\n"));
+  }
   for (const std::string& folder :
        {data, blobs, index, thumbnails, uploads, builds, asked, models, logs, run}) {
     std::error_code error;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "ingest/sound_spaces.h"
+#include "watch/own_folder.h"
 
 namespace msearch::ingest {
 namespace {
@@ -299,6 +300,11 @@ Result<catalog::Root> Library::AddRoot(watch::RootSpec spec, const std::string& 
   if (!error && (path.string() + "/").starts_with(own + "/")) {
     return Error{Code::kInvalid,
                  spec.path + ": is or lies in the data folder of msearch, which is never indexed"};
+  }
+  if (const std::string marked = watch::MarkedFolderAround(path.string()); !marked.empty()) {
+    return Error{Code::kInvalid, fmt::format("{}: is or lies in a data folder of msearch ({}), and "
+                                             "these are never indexed",
+                                             spec.path, marked)};
   }
   if (spec.name.empty()) {
     spec.name = path.filename().string();

@@ -6,6 +6,15 @@
 
 namespace msearch::watch {
 
+std::string MarkedFolderAround(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  for (fs::path folder = path; true; folder = folder.parent_path()) {
+    if (fs::exists(folder / kDataFolderMark, error)) return folder.string();
+    if (folder == folder.parent_path()) return "";
+  }
+}
+
 OwnFolder::OwnFolder(const std::string& path) {
   std::error_code error;
   const auto real = std::filesystem::canonical(path, error);

@@ -4,10 +4,17 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "watch/file_system.h"
 
 namespace msearch::watch {
+
+// A file in every data folder, by which those of others are known: of another msearch, or of a
+// compute server on this machine. A folder that has it is never looked into.
+inline constexpr std::string_view kDataFolderMark = ".msearch-data";
+// The nearest folder with the mark that `path` is or lies in; empty: none.
+std::string MarkedFolderAround(const std::string& path);
 
 // Immutable, so thread-safe.
 class OwnFolder {

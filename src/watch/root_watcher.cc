@@ -356,7 +356,7 @@ void RootWatcher::ReadNotices() {
     const std::string_view name = NameOf(notice.path);
     const bool counts = notice.directory ? filter_->AcceptsDirectory(directory, name)
                                          : filter_->AcceptsFile(directory, name);
-    if (!counts && !filter_->follow_links()) continue;
+    if (!counts && !filter_->follow_links() && name != kDataFolderMark) continue;
     dirty_.insert(std::move(notice.path));
     if (!dirty_due_) dirty_due_ = steady_clock::now() + options_.coalesce;
   }

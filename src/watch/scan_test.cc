@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "watch/monitor_fixture.h"
+#include "watch/own_folder.h"
 
 namespace msearch::watch {
 namespace {
@@ -238,6 +239,23 @@ TEST_F(ScanTest, OwnFolderIsLeftOutHoweverItIsReached) {
   reporter_.TakeChanges();
   Scan(true);
   EXPECT_EQ(reporter_.changes(), 1u);
+}
+
+TEST_F(ScanTest, AFolderWithTheMarkOfADataFolderIsLeftOut) {
+  Write("a", "x");
+  Write("data/b", "y");
+  Write("data/deep/c", "z");
+  RootSpec spec = Spec();
+  spec.hidden = true;
+  Start(spec);
+  EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a", "data/b", "data/deep/c"));
+  CloseMonitor();
+  Write("data/" + std::string(kDataFolderMark), "");  // what was indexed before is gone
+  Start(spec);
+  Scan();
+  EXPECT_THAT(reporter_.Paths("root"), ElementsAre("a"));
+  EXPECT_EQ(MarkedFolderAround(At("data/deep")), At("data"));
+  EXPECT_EQ(MarkedFolderAround(root_), "");
 }
 
 TEST_F(ScanTest, RootInsideTheOwnFolderBecomesEmpty) {

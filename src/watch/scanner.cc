@@ -82,6 +82,11 @@ Result<> Scanner::Visit(const Step& step, std::vector<Step>* next) {
     WatchDirectory(fd.get(), step.path);
     error = file_system.List(fd.get(), &listing_);
   }
+  if (error == 0 && HasName(listing_, kDataFolderMark)) {
+    if (round_.notifier != nullptr) round_.notifier->Forget(step.path);
+    if (step.row) sweep_.MissTree(*step.row, step.path, true);
+    return Ok{};
+  }
   if (IsAbsence(error) && !step.path.empty()) {
     if (step.row) sweep_.MissTree(*step.row, step.path, false);
     return Ok{};
@@ -302,7 +307,7 @@ Result<bool> Scanner::LookAt(const std::string& path) {
   const std::string directory(DirectoryOf(path));
   const std::string_view name = NameOf(path);
   const std::optional<DirectoryRow> parent = TRY(RowOf(directory));
-  if (!parent) {
+  if (!parent || name == kDataFolderMark) {
     TRY(Walk(directory));
     return true;
   }

@@ -13,6 +13,11 @@ bool LooksEmpty(const Listing& listing) {
   });
 }
 
+bool HasName(const Listing& listing, std::string_view name) {
+  return std::ranges::any_of(
+      listing.entries, [&](const Listing::Entry& entry) { return listing.name(entry) == name; });
+}
+
 bool IsAbsence(int error_number) { return error_number == ENOENT || error_number == ENOTDIR; }
 
 Result<Tree> Tree::Open(const FileSystem& file_system, const RootSpec& spec, bool was_mount) {

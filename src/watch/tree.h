@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/file.h"
 #include "base/result.h"
@@ -50,6 +51,7 @@ class Tree {
 
 // No names, or only hidden ones.
 bool LooksEmpty(const Listing& listing);
+bool HasName(const Listing& listing, std::string_view name);
 // Whether an errno says that there is nothing.
 bool IsAbsence(int error_number);
 

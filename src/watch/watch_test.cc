@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "watch/monitor_fixture.h"
+#include "watch/own_folder.h"
 
 namespace msearch::watch {
 namespace {
@@ -222,6 +223,24 @@ TEST_F(WatchTest, OwnFolderIsNotWatched) {
   Write("d", "x");
   ASSERT_TRUE(Eventually([&] { return reporter_.Count(Kind::kPresent, "d") == 1; }));
   EXPECT_EQ(reporter_.changes(), 2u);
+}
+
+TEST_F(WatchTest, AFolderThatGetsTheMarkOfADataFolderIsNotWatchedAnyMore) {
+  Start();
+  Write("data/a", "x");
+  Write("data/new/b", "x");
+  ASSERT_TRUE(Eventually([&] { return reporter_.Paths("root").size() == 2; }));
+  Write("data/" + std::string(kDataFolderMark), "");
+  ASSERT_TRUE(Eventually([&] { return reporter_.Paths("root").empty(); }));
+  reporter_.TakeChanges();
+  Write("data/new/c", "x");
+  Write("d", "x");
+  ASSERT_TRUE(Eventually([&] { return reporter_.Count(Kind::kPresent, "d") == 1; }));
+  EXPECT_EQ(reporter_.changes(), 1u);
+
+  fs::remove(At("data/" + std::string(kDataFolderMark)));
+  Scan();
+  EXPECT_THAT(reporter_.Paths("root"), ElementsAre("d", "data/a", "data/new/b", "data/new/c"));
 }
 
 TEST_F(WatchTest, LinkedDirectoriesAreWatchedToo) {

@@ -49,6 +49,27 @@ TEST(Api, DataFolderInsideARootIsNotIndexed) {
   EXPECT_THAT(paths, UnorderedElementsAre("files/one.png", "files/two.png"));
 }
 
+// As that of a compute server which the same user runs on this machine.
+TEST(Api, DataFolderOfAnotherMsearchInsideARootIsNotIndexed) {
+  Server other;
+  Write(other.files() + "/one.png", Encoded(Flat(64, 64, {10, 100, 200}), "png"));
+  ASSERT_TRUE(other.Start()) << other.log();
+  other.AddRoot();
+  ASSERT_TRUE(other.AwaitIdle());
+  ASSERT_FALSE(fs::is_empty(other.data() + "/thumbnails"));
+  Server server;
+  ASSERT_TRUE(server.Start()) << server.log();
+  const auto refused = server.Post("/api/roots", {{"path", other.data() + "/thumbnails"}});
+  EXPECT_EQ(refused.status, 400) << refused.body;
+  EXPECT_THAT(refused.body, HasSubstr("data folder"));
+  const std::string above = fs::path(other.data()).parent_path();
+  ASSERT_EQ(server.Post("/api/roots", {{"path", above}, {"name", "all"}}).status, 201);
+  ASSERT_TRUE(server.AwaitIdle());
+  const Json all = server.Get("/api/media").json;
+  ASSERT_EQ(GetInt(all, "total"), 1) << all;
+  EXPECT_EQ(all["media"][0]["paths"][0]["path"], "files/one.png");
+}
+
 int64_t Matched(const Server& server, const Json& body) {
   const auto answer = server.Post("/api/tasks/retry", body);
   EXPECT_EQ(answer.status, 200) << answer.body;
