@@ -42,6 +42,7 @@ Result<MachineQueue> OpenMachineQueue(const RoleProcess& process, const std::str
   }
   queue::EmbeddedOptions embedded;
   embedded.path = process.layout.queue;
+  embedded.library = library;
   std::shared_ptr<queue::TaskQueue> local = TRY(queue::OpenEmbeddedQueue(embedded));
   if (!redis) {
     out.queue = std::move(local);

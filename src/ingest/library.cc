@@ -331,6 +331,8 @@ Result<catalog::Root> Library::AddRoot(watch::RootSpec spec, const std::string& 
   root.paused = spec.paused;
   root.state = "scanning";
   catalog::Root added = TRY(catalog_->AddRoot(root));
+  // The monitor may know a root of this name from a catalog that is gone, and report nothing anew.
+  TRY(queue_->Enqueue(UnwatchTask(added.name)));
   TRY(RequestScan(added, false, nullptr));
   return added;
 }

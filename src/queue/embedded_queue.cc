@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "base/strings.h"
 
 namespace msearch::queue {
@@ -75,8 +76,39 @@ Result<std::unique_ptr<TaskQueue>> EmbeddedQueue::Open(const EmbeddedOptions& op
     return Error{prepared.code(), "queue " + options.path + ": " + prepared.message()};
   }
   auto board = TRY(WakeBoard::Open(options.path + ".wake"));
-  return std::unique_ptr<TaskQueue>(
+  std::unique_ptr<EmbeddedQueue> queue(
       new EmbeddedQueue(options, std::move(writer), std::move(board)));
+  if (!options.library.empty()) TRY(queue->Claim(options.library));
+  return std::unique_ptr<TaskQueue>(std::move(queue));
+}
+
+// Names of queues keep their numbers, which other processes remember; everything else begins anew,
+// the epoch included, since it is the library's.
+Result<> EmbeddedQueue::Claim(const std::string& library) {
+  int64_t removed = 0;
+  bool other = false;
+  TRY(Write([&](Change& change) -> Result<> {
+    storage::Sqlite& db = change.db();
+    const auto owner = TRY(db.QueryString("SELECT library FROM backend")).value_or("");
+    if (owner == library) return Ok{};
+    TRY(db.Run("UPDATE backend SET library = ?1", library));
+    other = !owner.empty();
+    if (!other) return Ok{};
+    removed = TRY(db.QueryInt("SELECT count(*) FROM task WHERE state >= 3")).value_or(0);
+    for (const char* clear :
+         {"DELETE FROM task", "DELETE FROM bulk", "DELETE FROM follows",
+          "UPDATE tally SET paused = 0, leases = 0, unfinished = 0, forgotten = 0, failed = 0,"
+          " cancelled = 0, failed_total = 0, epoch = 0",
+          "UPDATE backend SET state_id = lower(hex(randomblob(16)))"}) {
+      TRY(db.Run(clear));
+    }
+    return Ok{};
+  }));
+  if (other) {
+    LOG_WARNING("queue {}: is another library's, whose catalog is gone; its {} tasks are removed",
+                path_, removed);
+  }
+  return Ok{};
 }
 
 EmbeddedQueue::EmbeddedQueue(const EmbeddedOptions& options,

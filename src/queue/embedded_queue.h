@@ -68,6 +68,8 @@ class EmbeddedQueue final : public TaskQueue {
   EmbeddedQueue(const EmbeddedOptions& options, std::unique_ptr<storage::Sqlite> writer,
                 std::unique_ptr<WakeBoard> board);
 
+  // Makes the queue that library's.
+  Result<> Claim(const std::string& library);
   // One transaction; afterwards wakes whom it concerns.
   Result<> Write(const std::function<Result<>(Change&)>& body);
   Result<> Read(const std::function<Result<>(storage::Sqlite&)>& body);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/file.h"
 #include "support/queue_conformance.h"
@@ -64,6 +65,56 @@ TEST(EmbeddedQueue, DamagedFileIsSaidToBeCorrupt) {
   EXPECT_EQ(listed.code(), Code::kCorrupt);
   EXPECT_THAT(listed.message(), testing::HasSubstr(path));
   EXPECT_EQ((*queue)->Enqueue(MakeTask()).code(), Code::kCorrupt);
+}
+
+TEST(EmbeddedQueue, WhatAnotherLibraryLeftIsRemoved) {
+  const TemporaryDirectory directory;
+  const auto open = [&](const std::string& library) {
+    return OpenEmbeddedQueue({.path = directory.path() + "/queue.db", .library = library}).value();
+  };
+  // Of a worker, which belongs to whoever owns the queue.
+  const auto worker = open("");
+  const auto queue = open("first");
+  const std::string state = queue->StateId().value();
+  ASSERT_TRUE(queue->RaiseEpoch(7).ok());
+  NewTask bulky = MakeTask();
+  bulky.payload = {{"text", std::string(5000, 'x')}};
+  const auto ids = queue->Enqueue(std::array{MakeTask(), bulky}).value();
+  NewTask last = MakeTask();
+  last.after = ids;
+  ASSERT_TRUE(queue->Enqueue(last).ok());
+  ASSERT_TRUE(queue->Pause("elsewhere").ok());
+  LeaseRequest request;
+  request.worker = "worker";
+  request.queues = {MakeTask().queue};
+  const auto leases = worker->TakeLeases(request).value();
+  ASSERT_EQ(leases.size(), 1U);
+  EXPECT_EQ(leases[0].token.epoch, 7U);
+
+  // Opened again by the same, and by one that owns nothing, it's what it was.
+  EXPECT_EQ(open("first")->StateId().value(), state);
+  EXPECT_EQ(open("")->Count({}).value(), 3);
+
+  const auto next = open("second");
+  EXPECT_NE(next->StateId().value(), state);
+  EXPECT_EQ(next->Count({}).value(), 0);
+  const std::vector<QueueStats> all = next->Stats().value();
+  for (const QueueStats& stats : all) {
+    EXPECT_FALSE(stats.paused) << stats.name;
+    EXPECT_EQ(stats.queued + stats.started + stats.finished_total, 0) << stats.name;
+  }
+  EXPECT_EQ(worker->Complete(std::array{Completion{leases[0], {}, {}}}).value()[0].code(),
+            Code::kStale);
+  // Its own counts from the beginning, through the connection of before, too.
+  ASSERT_TRUE(next->RaiseEpoch(2).ok());
+  ASSERT_TRUE(worker->Enqueue(bulky).ok());
+  const auto fresh = worker->TakeLeases(request).value();
+  ASSERT_EQ(fresh.size(), 1U);
+  EXPECT_EQ(fresh[0].token.epoch, 2U);
+  EXPECT_EQ(fresh[0].task.payload, bulky.payload);
+  EXPECT_EQ(worker->Complete(std::array{Completion{leases[0], {}, {}}}).value()[0].code(),
+            Code::kStale);
+  EXPECT_TRUE(worker->Complete(std::array{Completion{fresh[0], {}, {}}}).value()[0].ok());
 }
 
 TEST(EmbeddedQueue, LongQueuesAreCountedExactly) {

@@ -101,6 +101,9 @@ CREATE TABLE worker(
   info TEXT NOT NULL) WITHOUT ROWID;
 )sql";
 
+constexpr std::string_view kLibrary =
+    "ALTER TABLE backend ADD COLUMN library TEXT NOT NULL DEFAULT ''";
+
 // In the order of the SELECT.
 enum Column : int {
   kRow,
@@ -197,7 +200,7 @@ Status StatusOf(State state) {
 }
 
 const std::vector<std::string_view>& EmbeddedMigrations() {
-  static const std::vector<std::string_view> migrations{kFirstSchema};
+  static const std::vector<std::string_view> migrations{kFirstSchema, kLibrary};
   return migrations;
 }
 

@@ -177,6 +177,10 @@ class TaskQueue {
 struct EmbeddedOptions {
   std::string path;
   bool synchronous_full = false;
+  // Of the process that owns it: to which library the queue belongs, since its tasks name files by
+  // the numbers that they have there. What another one left in it is removed, so that the state is
+  // another. Empty: whosever it is.
+  std::string library;
   const Clock* clock = nullptr;  // null: the system's
   // The longest sleep of a waiting call without a look of its own, should a wake get lost (a
   // wake file deleted by hand).

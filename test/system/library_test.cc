@@ -183,6 +183,62 @@ TEST(Library, ADamagedIndexAndALostQueueRepairThemselves) {
   EXPECT_TRUE(GetBool(verified, "ok").value_or(false)) << verified.dump();
 }
 
+TEST(Library, ALostCatalogTakesTheTasksThatNameItsFilesWithIt) {
+  Server server;
+  WritePictures(server.files(), 4);
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.Post("/api/queue/tasks/pause");
+  server.AddRoot();
+  const auto queued = [&] {
+    return GetInt(server.Get("/api/tasks?queue=tasks&status=queued").json, "total");
+  };
+  ASSERT_TRUE(Eventually([&] { return queued() == 4; })) << server.log();
+  ASSERT_EQ(server.Stop(), 0);
+  for (const char* end : {"", "-wal", "-shm"}) fs::remove(server.data() + "/catalog.db" + end);
+  ASSERT_TRUE(server.Start()) << server.log();
+  EXPECT_EQ(queued(), 0);
+  EXPECT_THAT(server.log(), HasSubstr("is another library's, whose catalog is gone; its"));
+
+  Write(server.files() + "/later.png", Encoded(Flat(90, 90, {9, 9, 9}), "png"));
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle());
+  EXPECT_EQ(Count(server, "indexed"), 5);
+  EXPECT_EQ(Count(server, "failed"), 0);
+}
+
+// Where there is nobody else, what is installed decides nothing until a file can't be opened.
+TEST(Running, AWorkerAsksForFormatsOnlyWhenTheyMatter) {
+  Server server({"--workers", "1"});
+  ASSERT_TRUE(server.Start()) << server.log();
+  ASSERT_TRUE(Eventually([&] { return server.Pids("task_worker").size() == 1; }));
+  const std::string stat =
+      ReadFile("/proc/" + std::to_string(server.Pids("task_worker").front()) + "/stat")
+          .value_or("");
+  const auto fields = Split(stat.substr(stat.rfind(')') + 2), ' ');
+  ASSERT_GT(fields.size(), 8U);
+  EXPECT_EQ(fields[8], "0") << "pages of children that have ended";
+}
+
+TEST(Running, SoftwareThatIsMissingIsNamedWhereAFileNeedsIt) {
+  if (geteuid() != 0) GTEST_SKIP() << "takes a program away from a process, as root";
+  const TemporaryDirectory folder;
+  Write(folder.path() + "/files/report.pdf", MakePdf({{.text = "a frog"}}));
+  const Background running({"unshare", "--mount", "sh", "-c",
+                            "mount --bind /dev/null /usr/bin/pdfinfo && exec \"$@\"", "sh",
+                            "msearch", "run", "both", "--port", "0", "--data",
+                            folder.path() + "/data", "--model", "builtin", "--workers", "1"});
+  const std::string address = folder.path() + "/data/run/address";
+  ASSERT_TRUE(Eventually([&] { return fs::exists(address); })) << running.log();
+  const std::string url(Trim(ReadFile(address).value_or("")));
+  EXPECT_EQ(RunMsearch({"root", "add", folder.path() + "/files", "--server", url}).status, 0);
+  std::string failures;
+  EXPECT_TRUE(Eventually([&] {
+    failures = RunMsearch({"index", "failures", "--server", url}).out;
+    return failures.find("install poppler-utils") != std::string::npos;
+  })) << failures
+      << running.log();
+}
+
 // As a package's upgrade does it: another file takes the place of the one that runs.
 TEST(Running, AReplacedProgramGoesOnWithTheVersionThatItIs) {
   const Installed installed({});
