@@ -310,6 +310,7 @@ Shape RootAnswer() {
           {"speed_files_s", Type::kNumber, ""},
           {"eta_s", Type::kNumber, "seconds left"},
           {"current", Type::kText, "a file that is worked on"},
+          {"problem", Type::kText, "why what is pending doesn't move"},
           {"created_at", Type::kText, "RFC 3339"}};
 }
 
@@ -354,6 +355,22 @@ Shape WorkerAnswer() {
                                                                 {"kind", Type::kText, ""},
                                                                 {"queue", Type::kText, ""},
                                                                 {"started_at", Type::kText, ""}})};
+}
+
+Shape QueueAnswer() {
+  return {Field{"name", Type::kText, ""}.Required(),
+          Field{"queued", Type::kInteger, "delayed ones included"}.Required(),
+          {"delayed", Type::kInteger, ""},
+          Field{"started", Type::kInteger, ""}.Required(),
+          {"finished", Type::kInteger, "whose results are still kept"},
+          {"failed", Type::kInteger, ""},
+          {"cancelled", Type::kInteger, ""},
+          {"finished_total", Type::kInteger, "since the queue was made"},
+          {"failed_total", Type::kInteger, "since the queue was made"},
+          {"mean_ms", Type::kNumber, "of the last finished tasks"},
+          Field{"paused", Type::kFlag, ""}.Required(),
+          {"workers", Type::kInteger, "of the queues of asking"},
+          {"utilisation", Type::kNumber, "share of these that are busy"}};
 }
 
 Shape MediaAnswer() {

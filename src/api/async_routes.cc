@@ -102,6 +102,29 @@ const Shape kPassages{{"query", Type::kText, "words"},
                       Field{"filters", Type::kObject, ""}.OrNull().Of(FilterShape()),
                       {"limit", Type::kInteger, "passages"}};
 
+Shape PassagesAnswer() {
+  return {Field{"passages", Type::kObjects, "best first"}.Required().Of(
+              {Field{"segment_id", Type::kInteger, ""}.Required(),
+               Field{"media_id", Type::kInteger, ""}.Required(),
+               {"segment_index", Type::kInteger, ""},
+               {"type", Type::kText, "of the media"},
+               {"kind", Type::kText, "of the segment"},
+               Field{"text", Type::kText, ""}.Required(),
+               {"words", Type::kNumber, "how well it has the words asked for"},
+               {"meaning", Type::kNumber, "0 to 1: that it is about them"},
+               {"strong", Type::kFlag, ""},
+               {"root", Type::kText, ""},
+               {"path", Type::kText, "below the root"},
+               {"start_time", Type::kNumber, "seconds"},
+               {"end_time", Type::kNumber, "seconds"},
+               {"page", Type::kInteger, "from 1"},
+               Field{"boxes", Type::kObjects, ""}.Of(
+                   {{"text", Type::kText, ""}, {"box", Type::kAny, "[x, y, width, height]"}}),
+               {"labels", Type::kAny, "what a picture shows"}}),
+          {"rarity", Type::kAny, "of each phrase"},
+          {"notice", Type::kText, "what couldn't be asked, and why"}};
+}
+
 // What a client sent, before it's known which kind of request it makes.
 struct Sent {
   Json json = Json::object();
@@ -415,6 +438,7 @@ void AddAsyncRoutes(const Context& context, Table* table) {
          .files = kind == answer::kComplete ? std::vector<std::string>()
                                             : std::vector<std::string>{"image"},
          .answer = "202: task_id, status, position, eta; Location. Idempotency-Key is honoured",
+         .gives = StandingAnswer(),
          .body_bytes_max = kind == answer::kComplete ? 1 << 20 : context.upload_bytes_max,
          .handle = [context, kind = kind](const net::Request& request) {
            return Submit(context, kind, request);
@@ -425,6 +449,7 @@ void AddAsyncRoutes(const Context& context, Table* table) {
        .pattern = "/api/async/task/{id}",
        .summary = "How a request stands, and its result; 410 when that was kept for its time",
        .query = {{"wait", "integer", "seconds to wait for its end, up to 60"}},
+       .gives = StandingAnswer(),
        .handle_async = [context](std::shared_ptr<const net::Request> request,
                                  net::Responder respond) {
          AnswerWhenEnded(context, request, std::move(respond));
@@ -438,6 +463,7 @@ void AddAsyncRoutes(const Context& context, Table* table) {
   table->push_back({.method = "DELETE",
                     .pattern = "/api/async/task/{id}",
                     .summary = "Cancel a request, running or not",
+                    .gives = StandingAnswer(),
                     .handle = [context](const net::Request& request) {
                       return StandingResponse(context.desk->Cancel(request.path_arguments[0]));
                     }});
@@ -456,6 +482,7 @@ void AddAsyncRoutes(const Context& context, Table* table) {
                     .body = "application/json",
                     .takes = kPassages,
                     .answer = "passages, best first, with their text; rarity of each phrase",
+                    .gives = PassagesAnswer(),
                     .handle = [context](const net::Request& request) {
                       return Answer(Passages(context, request));
                     }});

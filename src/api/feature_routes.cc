@@ -20,6 +20,31 @@ constexpr size_t kPathsMax = 1000;
 const Shape kOne{Field{"image_path", Type::kText, "a picture inside a root"}.Required()};
 const Shape kMany{Field{"image_paths", Type::kTexts, "pictures inside roots, 1 to 1000"}.Required(),
                   {"timeout", Type::kNumber, "seconds, at most 3600"}};
+Shape FeaturesAnswer() {
+  return {{"model", Type::kText, ""},
+          {"model_key", Type::kText, ""},
+          {"features", Type::kAny, "the vector that most programs want: numbers"},
+          {"dimensions", Type::kInteger, "of it"},
+          Field{"segments", Type::kObjects, "what it consists of"}.Of(
+              {{"views", Type::kAny, "vectors: lists of numbers"},
+               Field{"labels", Type::kObjects, ""}.Of(
+                   {{"label", Type::kText, ""}, {"probability", Type::kNumber, "0 to 1"}})})};
+}
+
+Shape ManyFeaturesAnswer() {
+  Shape one = FeaturesAnswer();
+  one.push_back(Field{"image_path", Type::kText, ""}.Required());
+  one.push_back(Field{"error", Type::kObject, "why it has none"}.Of(
+      {{"code", Type::kText, ""}, {"message", Type::kText, ""}}));
+  return {
+      Field{"results", Type::kObjects, "in the order of image_paths"}.Required().Of(std::move(one)),
+      {"model", Type::kText, ""},
+      Field{"total", Type::kInteger, ""}.Required(),
+      Field{"done", Type::kInteger, ""}.Required(),
+      Field{"failed", Type::kInteger, ""}.Required(),
+      {"took_ms", Type::kNumber, ""}};
+}
+
 constexpr int kRequestsMax = 4;  // at a time: each holds a thread that answers requests
 
 Json FeaturesJson(const ingest::Features& features, const ingest::TargetModel& model) {
@@ -186,6 +211,7 @@ void AddFeatureRoutes(const Context& context, Table* table) {
                     .takes = kOne,
                     .files = {"image"},
                     .answer = "features, dimensions, segments, model",
+                    .gives = FeaturesAnswer(),
                     .body_bytes_max = context.upload_bytes_max,
                     .handle = [context, running](const net::Request& request) {
                       return Answer(ExtractOne(context, *running, request));
@@ -197,6 +223,7 @@ void AddFeatureRoutes(const Context& context, Table* table) {
        .body = "application/json",
        .takes = kMany,
        .answer = "results in the order of image_paths, done, failed, took_ms",
+       .gives = ManyFeaturesAnswer(),
        .handle = [context, running](const net::Request& request) {
          return Answer(ExtractMany(context, *running, request));
        }});

@@ -27,30 +27,67 @@ const Shape kBuildIndex{
     {"dataset_names", Type::kTexts, "names of roots; all if there is none"},
     {"distributed", Type::kFlag, "true; false keeps the work on the controller's machine"}};
 
+Shape UnservedAnswer() {
+  return {{"queue", Type::kText, ""}, {"tasks", Type::kInteger, ""}, {"why", Type::kText, ""}};
+}
+
 Shape RootsAnswer() {
   return {Field{"roots", Type::kObjects, ""}.Required().Of(RootAnswer()),
           Field{"total", Type::kInteger, ""}.Required()};
 }
 
 Shape BuildAnswer() {
+  return {Field{"build_id", Type::kText, ""}.Required(),
+          Field{"state", Type::kText, "scanning, indexing, finished, ..."}.Required(),
+          Field{"dataset_names", Type::kTexts, "the roots"}.Required(),
+          {"scans", Type::kTexts, "tasks that scan them"},
+          {"progress", Type::kNumber, "0 to 1"},
+          {"files", Type::kInteger, ""},
+          {"indexed", Type::kInteger, ""},
+          {"pending", Type::kInteger, ""},
+          {"failed", Type::kInteger, ""},
+          {"failures", Type::kAny, "the first files that couldn't be indexed, and why"},
+          {"started_at", Type::kText, "RFC 3339"},
+          {"finished_at", Type::kText, "RFC 3339"},
+          {"distributed", Type::kFlag, "whether other machines take part"},
+          {"not_distributed_because", Type::kText, ""},
+          {"hosts", Type::kTexts, "machines that take part"},
+          Field{"unserved", Type::kObjects, "queues that no worker serves"}.Of(UnservedAnswer())};
+}
+
+Shape FailuresAnswer() {
   return {
-      Field{"build_id", Type::kText, ""}.Required(),
-      Field{"state", Type::kText, "scanning, indexing, finished, ..."}.Required(),
-      Field{"dataset_names", Type::kTexts, "the roots"}.Required(),
-      {"scans", Type::kTexts, "tasks that scan them"},
-      {"progress", Type::kNumber, "0 to 1"},
-      {"files", Type::kInteger, ""},
-      {"indexed", Type::kInteger, ""},
-      {"pending", Type::kInteger, ""},
-      {"failed", Type::kInteger, ""},
-      {"failures", Type::kAny, "the first files that couldn't be indexed, and why"},
-      {"started_at", Type::kText, "RFC 3339"},
-      {"finished_at", Type::kText, "RFC 3339"},
-      {"distributed", Type::kFlag, "whether other machines take part"},
-      {"not_distributed_because", Type::kText, ""},
-      {"hosts", Type::kTexts, "machines that take part"},
-      Field{"unserved", Type::kObjects, "queues that no worker serves"}.Of(
-          {{"queue", Type::kText, ""}, {"tasks", Type::kInteger, ""}, {"why", Type::kText, ""}})};
+      Field{"failures", Type::kObjects, ""}.Required().Of(
+          {Field{"root", Type::kText, ""}.Required(),
+           Field{"path", Type::kText, "below the root"}.Required(),
+           Field{"code", Type::kText, "its class: corrupt, unsupported, crashed, ..."}.Required(),
+           Field{"message", Type::kText, ""}.Required(),
+           {"attempts", Type::kInteger, ""},
+           {"failed_at", Type::kText, "RFC 3339"},
+           {"reader", Type::kText, "whose second look failed; the file is indexed"}}),
+      Field{"total", Type::kInteger, "that match"}.Required(),
+      Field{"classes", Type::kObjects, "of the root, or of all"}.Required().Of(
+          {{"code", Type::kText, ""}, {"count", Type::kInteger, ""}})};
+}
+
+Shape StatusAnswer() {
+  Shape shape = RootsAnswer();
+  for (Field& field :
+       Shape{Field{"idle", Type::kFlag, "all that is known can be found"}.Required(),
+             {"files", Type::kInteger, ""},
+             {"indexed", Type::kInteger, ""},
+             {"pending", Type::kInteger, ""},
+             {"failed", Type::kInteger, ""},
+             {"scans_pending", Type::kInteger, ""},
+             {"readings_pending", Type::kInteger, "second looks"},
+             {"speed_files_s", Type::kNumber, ""},
+             {"eta_s", Type::kNumber, "seconds left"},
+             {"problem", Type::kText, "why nothing moves"},
+             Field{"unserved", Type::kObjects, "queues that no worker serves"}.Of(UnservedAnswer()),
+             {"stale_commits", Type::kInteger, "results that came too late"}}) {
+    shape.push_back(std::move(field));
+  }
+  return shape;
 }
 
 Result<watch::RootSpec> SpecFromRequest(const net::Request& request) {
@@ -210,6 +247,7 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
                           }(),
                           202);
                     });
+  scan->gives = {Field{"task_id", Type::kText, "of the scan"}.Required()};
   scan->query = {{"full", "boolean", "look at every file again, changed or not"}};
   for (const bool pause : {true, false}) {
     add("POST", pause ? "/api/roots/{name}/pause" : "/api/roots/{name}/resume",
@@ -219,11 +257,13 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
             TRY(context.library->SetPaused(request.path_arguments[0], pause));
             return RootJson(TRY(context.library->GetRoot(request.path_arguments[0])));
           }());
-        });
+        })
+        ->gives = RootAnswer();
   }
   Entry* failures = add(
       "GET", "/api/failures", "Files that couldn't be indexed, and why",
       [context](const net::Request& request) { return Answer(FailuresJson(context, request)); });
+  failures->gives = FailuresAnswer();
   failures->query = {{"root", "string", "only of this root"},
                      {"code", "string", "only of this class: corrupt, unsupported, crashed, ..."},
                      {"offset", "integer", ""},
@@ -244,12 +284,15 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
                          return Json{{"retried", TRY(context.library->RetryFailures(filter))}};
                        }());
                      });
+  retry->gives = {{"matched", Type::kInteger, "of a dry run"},
+                  Field{"retried", Type::kInteger, ""}.Required()};
   retry->body = "application/json";
   retry->takes = kFailuresRetry;
   table->push_back({.method = "GET",
                     .pattern = "/api/index/status",
                     .summary = "What is indexed and what is still to be done",
                     .query = {{"wait", "integer", "seconds to wait until idle, at most 60"}},
+                    .gives = StatusAnswer(),
                     .handle_async = [context, events](std::shared_ptr<const net::Request> request,
                                                       net::Responder respond) {
                       const auto wait_s = IntParameter(*request, "wait", 0, 0, 60);
@@ -290,7 +333,9 @@ void AddRootRoutes(const Context& context, Events* events, Table* table) {
           const auto problems = TRY(context.library->Verify());
           return Json{{"ok", problems.empty()}, {"problems", problems}};
         }());
-      });
+      })
+      ->gives = {Field{"ok", Type::kFlag, ""}.Required(),
+                 Field{"problems", Type::kTexts, ""}.Required()};
 }
 
 }  // namespace msearch::api

@@ -94,6 +94,8 @@ Shape RootAnswer();
 Shape TaskAnswer();
 Shape MediaAnswer();
 Shape WorkerAnswer();
+Shape QueueAnswer();
+Shape StandingAnswer();  // of a request of asking
 
 Json RootJson(const ingest::RootView& view);
 Json TaskJson(const queue::Task& task);

@@ -153,6 +153,36 @@ net::Response Metrics(const Context& context) {
   return response;
 }
 
+Shape HealthAnswer() {
+  return {Field{"status", Type::kText, ""}.Required().OneOf({"ok", "degraded", "failed"}),
+          {"version", Type::kText, ""},
+          {"uptime_s", Type::kInteger, ""},
+          Field{"components", Type::kObjects, ""}.Required().Of(
+              {Field{"name", Type::kText, ""}.Required(),
+               Field{"state", Type::kText, ""}.Required().OneOf({"ok", "degraded", "failed"}),
+               {"detail", Type::kText, ""}})};
+}
+
+Shape ModelsAnswer() {
+  return {Field{"models", Type::kObjects, "packs"}.Required().Of(
+              {Field{"name", Type::kText, ""}.Required(),
+               {"title", Type::kText, ""},
+               {"licence", Type::kText, ""},
+               {"quality", Type::kText, "what to expect of it"},
+               {"purpose", Type::kText, ""},
+               {"bytes", Type::kInteger, "installed"},
+               {"download_bytes", Type::kInteger, ""},
+               Field{"state", Type::kText, "ready, missing, ..."}.Required(),
+               Field{"active", Type::kFlag, "searched or read with"}.Required(),
+               {"target", Type::kFlag, "being built"},
+               {"device", Type::kText, "that the active one runs on"},
+               {"device_reason", Type::kText, ""}}),
+          Field{"readers", Type::kObjects, "second looks"}.Of({{"name", Type::kText, ""},
+                                                               {"model", Type::kText, "its pack"},
+                                                               {"problem", Type::kText, ""}}),
+          {"problem", Type::kText, "why the wanted model isn't used"}};
+}
+
 Result<Json> Doctor(const Context& context) {
   Json checks = Json::array();
   auto add = [&](const std::string& name, bool ok, const std::string& detail,
@@ -328,13 +358,16 @@ Json ModelsJson(const Context& context) {
 void AddSystemRoutes(const Context& context, Table* table) {
   auto add = [&](const char* method, const char* pattern, const char* summary, auto handle) {
     table->push_back({.method = method, .pattern = pattern, .summary = summary, .handle = handle});
+    return &table->back();  // valid until the next one is added
   };
   add("GET", "/health", "Whether the server works, part by part; 503 when it is unusable",
-      [context](const net::Request&) { return Health(context); });
+      [context](const net::Request&) { return Health(context); })
+      ->gives = HealthAnswer();
   add("GET", "/metrics", "Figures for Prometheus",
       [context](const net::Request&) { return Metrics(context); });
-  add("GET", "/api/models", "Model packs, their state and quality",
-      [context](const net::Request&) { return JsonResponse(ModelsJson(context)); });
+  add("GET", "/api/models", "Model packs, their state and quality", [context](const net::Request&) {
+    return JsonResponse(ModelsJson(context));
+  })->gives = ModelsAnswer();
   add("POST", "/api/models/{name}/use", "Embed and search with another pack",
       [context](const net::Request& request) {
         return Answer(
@@ -345,15 +378,24 @@ void AddSystemRoutes(const Context& context, Table* table) {
               return json;
             }(),
             202);
-      });
+      })
+      ->gives = {Field{"model", Type::kText, "wanted from now on"}.Required(),
+                 Field{"active", Type::kText, "searched with"}.Required(),
+                 {"target", Type::kText, "being built"}};
   add("GET", "/api/doctor", "What is wrong, and what to do about it",
-      [context](const net::Request&) { return Answer(Doctor(context)); });
+      [context](const net::Request&) { return Answer(Doctor(context)); })
+      ->gives = {Field{"checks", Type::kObjects, ""}.Required().Of(
+      {Field{"name", Type::kText, ""}.Required(),
+       Field{"ok", Type::kFlag, ""}.Required(),
+       Field{"detail", Type::kText, ""}.Required(),
+       {"advice", Type::kText, "what to do about it"}})};
   table->push_back(
       {.method = "POST",
        .pattern = "/api/session",
        .summary = "Exchange the access token for a cookie",
        .body = "application/json",
        .takes = kSession,
+       .gives = {Field{"ok", Type::kFlag, ""}.Required()},
        .handle = [context](const net::Request& request) {
          auto body = JsonBody(request, kSession, "session");
          if (!body.ok()) return ErrorResponse(body.error());

@@ -226,12 +226,14 @@ void AddTaskRoutes(const Context& context, Table* table) {
             TRY(retry ? context.queue->Retry(id) : context.queue->Cancel(id));
             return TaskJson(TRY(context.queue->Get(id)));
           }());
-        });
+        })
+        ->gives = TaskAnswer();
   }
   add("POST", "/api/tasks/{id}/release", "Take a task back from a worker that lost its lease",
       [context](const net::Request& request) {
         return Answer(Release(context, request.path_arguments[0]));
-      });
+      })
+      ->gives = TaskAnswer();
   Entry* many =
       add("POST", "/api/tasks/retry", "Queue all matching failed tasks again; dry_run only counts",
           [context](const net::Request& request) { return Answer(RetryMany(context, request)); });
@@ -239,30 +241,36 @@ void AddTaskRoutes(const Context& context, Table* table) {
   many->takes = kRetry;
   many->gives = {Field{"matched", Type::kInteger, ""}.Required(),
                  Field{"retried", Type::kInteger, ""}.Required()};
-  add("GET", "/api/queue/stats", "Queues and their counts", [context](const net::Request&) {
-    return Answer([&]() -> Result<Json> {
-      Json json{{"queues", Json::array()}};
-      const auto loads = context.desk->Loads();
-      for (const auto& stats : TRY(context.queue->Stats())) {
-        Json queue = QueueJson(stats);
-        if (const auto load = loads.find(stats.name); load != loads.end()) {
-          const auto [workers, busy] = load->second;
-          queue["workers"] = workers;
-          queue["utilisation"] =
-              workers > 0 ? std::min(1.0, static_cast<double>(busy) / workers) : 0.0;
-        }
-        json["queues"].push_back(std::move(queue));
-      }
-      const StaleResults stale = CountStale(context);
-      json["stale_commits"] = stale.commits;
-      json["stale_results"] = stale.results;
-      if (context.queue_place) json["place"] = context.queue_place();
-      if (context.queue_problem) {
-        if (auto problem = context.queue_problem(); !problem.empty()) json["problem"] = problem;
-      }
-      return json;
-    }());
-  });
+  Entry* stats =
+      add("GET", "/api/queue/stats", "Queues and their counts", [context](const net::Request&) {
+        return Answer([&]() -> Result<Json> {
+          Json json{{"queues", Json::array()}};
+          const auto loads = context.desk->Loads();
+          for (const auto& one : TRY(context.queue->Stats())) {
+            Json queue = QueueJson(one);
+            if (const auto load = loads.find(one.name); load != loads.end()) {
+              const auto [workers, busy] = load->second;
+              queue["workers"] = workers;
+              queue["utilisation"] =
+                  workers > 0 ? std::min(1.0, static_cast<double>(busy) / workers) : 0.0;
+            }
+            json["queues"].push_back(std::move(queue));
+          }
+          const StaleResults stale = CountStale(context);
+          json["stale_commits"] = stale.commits;
+          json["stale_results"] = stale.results;
+          if (context.queue_place) json["place"] = context.queue_place();
+          if (context.queue_problem) {
+            if (auto problem = context.queue_problem(); !problem.empty()) json["problem"] = problem;
+          }
+          return json;
+        }());
+      });
+  stats->gives = {Field{"queues", Type::kObjects, ""}.Required().Of(QueueAnswer()),
+                  {"stale_commits", Type::kInteger, "results that the catalog refused"},
+                  {"stale_results", Type::kInteger, "results that the queue refused"},
+                  {"place", Type::kText, "where tasks are: embedded, Redis at HOST:PORT"},
+                  {"problem", Type::kText, "why the queue's server isn't used"}};
   for (const bool pause : {true, false}) {
     add("POST", pause ? "/api/queue/{name}/pause" : "/api/queue/{name}/resume",
         pause ? "Let no task of a queue start" : "Let tasks of a queue start again",
@@ -273,7 +281,10 @@ void AddTaskRoutes(const Context& context, Table* table) {
             TRY(context.library->PauseQueue(name, pause));
             return Json{{"name", name}, {"paused", pause}};
           }());
-        });
+        })
+        ->gives = {Field{"name", Type::kText, ""}.Required(),
+                   Field{"paused", Type::kFlag, ""}.Required(),
+                   {"queues", Type::kTexts, "all that it concerns"}};
   }
   add("GET", "/api/workers", "Processes that work, and what they're at",
       [context](const net::Request&) { return Answer(WorkersJson(context)); })

@@ -189,12 +189,13 @@ TEST(Api, MisspeltNamesAreNotFound) {
   EXPECT_THAT(searched.err, HasSubstr("no such root; did you mean files?"));
 }
 
-// What of the value isn't as the schema says; empty: all of it is.
-std::string Misfit(const Json& value, const Json& schema, const std::string& at) {
+// What of the value isn't as the schema says; empty: all of it is. With `whole` it is also told
+// what the schema says nothing of.
+std::string Misfit(const Json& value, const Json& schema, const std::string& at, bool whole) {
   if (schema.contains("anyOf")) {
     std::string all;
     for (const Json& one : schema["anyOf"]) {
-      const std::string misfit = Misfit(value, one, at);
+      const std::string misfit = Misfit(value, one, at, whole);
       if (misfit.empty()) return "";
       all += misfit + " ";
     }
@@ -212,14 +213,17 @@ std::string Misfit(const Json& value, const Json& schema, const std::string& at)
   }
   if (value.is_object() && schema.contains("properties")) {
     for (const auto& [key, part] : value.items()) {
-      if (!schema["properties"].contains(key)) continue;
-      const std::string misfit = Misfit(part, schema["properties"][key], at + "." + key);
+      if (!schema["properties"].contains(key)) {
+        if (whole) return at + "." + key + ": isn't described";
+        continue;
+      }
+      const std::string misfit = Misfit(part, schema["properties"][key], at + "." + key, whole);
       if (!misfit.empty()) return misfit;
     }
   }
   if (value.is_array() && schema.contains("items")) {
     for (const Json& item : value) {
-      const std::string misfit = Misfit(item, schema["items"], at + "[]");
+      const std::string misfit = Misfit(item, schema["items"], at + "[]", whole);
       if (!misfit.empty()) return misfit;
     }
   }
@@ -253,7 +257,8 @@ TEST(Api, DescriptionTellsOfBodiesAndFitsAnswers) {
     ASSERT_EQ(answer.status / 100, 2) << pattern << answer.body;
     const Json& success = api["paths"][pattern][method]["responses"]["2XX"];
     ASSERT_TRUE(success.contains("content")) << pattern;
-    EXPECT_EQ(Misfit(answer.json, success["content"]["application/json"]["schema"], pattern), "");
+    EXPECT_EQ(Misfit(answer.json, success["content"]["application/json"]["schema"], pattern, false),
+              "");
   };
   const auto tasks = server.Get("/api/tasks");
   const std::string task = tasks.json["tasks"][0]["task_id"];
@@ -274,6 +279,101 @@ TEST(Api, DescriptionTellsOfBodiesAndFitsAnswers) {
   fits("post", "/api/build_index", build);
   fits("get", "/api/build_index/{id}",
        server.Get("/api/build_index/" + GetString(build.json, "build_id").value_or("")));
+}
+
+TEST(Api, EveryAnswerInJsonIsDescribed) {
+  Server server;
+  ASSERT_TRUE(server.Start()) << server.log();
+  const Json api = server.Get("/api/openapi.json").json;
+  std::vector<std::string> undescribed;
+  for (const auto& [path, methods] : api["paths"].items()) {
+    for (const auto& [method, operation] : methods.items()) {
+      if (!operation["responses"]["2XX"].contains("content")) {
+        undescribed.push_back(method + " " + path);
+      }
+    }
+  }
+  // Bytes, streams, text, nothing, and what the parts of msearch tell each other.
+  EXPECT_THAT(
+      undescribed,
+      UnorderedElementsAre(
+          "get /", "get /metrics", "get /api/openapi.json", "get /api/events",
+          "get /api/async/task/{id}/events", "post /api/async/input", "delete /api/roots/{name}",
+          "get /api/media/{id}/content", "get /api/media/{id}/thumbnail",
+          "get /api/media/{id}/clip", "get /api/media/{id}/filmstrip", "get /api/compute/hello",
+          "get /api/compute/files/{id}", "get /api/compute/files/{id}/digest",
+          "get /api/compute/content/{sha256}", "get /api/compute/content/{sha256}/known",
+          "get /api/compute/models/{name}", "get /api/compute/models/{name}/{file}",
+          "get /api/compute/blobs", "post /api/compute/blobs", "get /api/compute/blobs/{id}",
+          "delete /api/compute/blobs/{id}"));
+}
+
+TEST(Api, AnswersOfAskingFailuresModelsAndQueuesAreAsDescribed) {
+  Server server({"--workers", "1"});
+  Write(server.files() + "/frog.png", Encoded(Quarters(64, 48), "png"));
+  Write(server.files() + "/pond.txt", "A frog sits in the pond and sings.");
+  Write(server.files() + "/broken.png", "no picture");
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  ASSERT_TRUE(server.AwaitIdle());
+  const Json api = server.Get("/api/openapi.json").json;
+  const auto fits = [&](const char* method, const char* pattern, const Server::Answer& answer) {
+    ASSERT_EQ(answer.status / 100, 2) << pattern << answer.body;
+    const Json& success = api["paths"][pattern][method]["responses"]["2XX"];
+    ASSERT_TRUE(success.contains("content")) << pattern;
+    const Json& schema = success["content"]["application/json"]["schema"];
+    EXPECT_EQ(Misfit(answer.json, schema, pattern, true), "") << answer.body;
+  };
+  const auto asked = [&](const char* pattern, const Json& body) {
+    const auto accepted = server.Post(pattern, body);
+    fits("post", pattern, accepted);
+    const std::string id = GetString(accepted.json, "task_id").value_or("");
+    const auto ended = server.Get("/api/async/task/" + id + "?wait=60");
+    fits("get", "/api/async/task/{id}", ended);
+    EXPECT_EQ(GetString(ended.json, "status"), "finished") << ended.body;
+    EXPECT_TRUE(ended.json.contains("result")) << ended.body;
+  };
+  const Json picture{{"path", server.files() + "/frog.png"}};
+  asked("/api/async/analyze-image", {{"image", picture}});
+  asked("/api/async/complete-answer", {{"question", "Where does the frog sit?"}});
+  asked("/api/async/complete-answer", {{"question", "When does the train leave?"}});
+  asked("/api/async/query", {{"question", "Where does the frog sit?"}, {"image", picture}});
+
+  // One that fails, and one that waits until it is cancelled.
+  const auto failing =
+      server.Post("/api/async/analyze-image",
+                  {{"image", {{"base64", Base64Encode("nothing")}, {"name", "no.png"}}}});
+  const std::string failed = GetString(failing.json, "task_id").value_or("");
+  const auto why = server.Get("/api/async/task/" + failed + "?wait=60");
+  fits("get", "/api/async/task/{id}", why);
+  EXPECT_TRUE(why.json.contains("error")) << why.body;
+  fits("post", "/api/queue/{name}/pause", server.Post("/api/queue/answer_generation/pause"));
+  const auto waiting = server.Post("/api/async/complete-answer", {{"question", "Who sings?"}});
+  const std::string id = GetString(waiting.json, "task_id").value_or("");
+  fits("get", "/api/async/task/{id}", server.Get("/api/async/task/" + id));
+  fits("delete", "/api/async/task/{id}", server.Delete("/api/async/task/" + id));
+  fits("get", "/api/queue/stats", server.Get("/api/queue/stats"));
+  fits("get", "/api/doctor", server.Get("/api/doctor"));
+  fits("post", "/api/queue/{name}/resume", server.Post("/api/queue/answer_generation/resume"));
+
+  const auto failures = server.Get("/api/failures");
+  ASSERT_EQ(failures.json["failures"].size(), 1U);
+  fits("get", "/api/failures", failures);
+  fits("post", "/api/failures/retry", server.Post("/api/failures/retry", {{"dry_run", true}}));
+  fits("get", "/api/models", server.Get("/api/models"));
+  fits("post", "/api/models/{name}/use", server.Post("/api/models/builtin/use"));
+  fits("get", "/health", server.Get("/health"));
+  fits("get", "/api/roots", server.Get("/api/roots"));
+  fits("get", "/api/index/status", server.Get("/api/index/status"));
+  fits("post", "/api/index/verify", server.Post("/api/index/verify"));
+  fits("post", "/api/roots/{name}/scan", server.Post("/api/roots/files/scan"));
+  fits("post", "/api/passages", server.Post("/api/passages", {{"query", "frog"}}));
+  fits("post", "/api/compute/feature_extraction",
+       server.Post("/api/compute/feature_extraction",
+                   {{"image_path", server.files() + "/frog.png"}}));
+  fits("post", "/api/compute/batch_feature_extraction",
+       server.Post("/api/compute/batch_feature_extraction",
+                   {{"image_paths", {server.files() + "/frog.png", "/nowhere.png"}}}));
 }
 
 TEST(Api, TaskOfALivingWorkerIsNotReleased) {
