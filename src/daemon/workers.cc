@@ -79,22 +79,38 @@ bool WorkersDiffer(const RoleProcess& process) {
   return RedisOptions(process.settings).has_value();
 }
 
-// What is installed here, as far as the settings allow.
+// A codec child is started to be asked; absent when that can't be told.
+std::optional<std::set<std::string>> InstalledHere() {
+  const auto installed = media::InstalledFormats({"role", "codec"});
+  if (installed.ok()) return std::set<std::string>(installed->begin(), installed->end());
+  LOG_WARNING("formats: can't be told: {}", installed.message());
+  return std::nullopt;
+}
+
+// Asks when the first file can't be opened. For one thread.
+std::function<bool(std::string_view)> AskedWhenNeeded() {
+  return [asked = false,
+          formats = std::optional<std::set<std::string>>()](std::string_view format) mutable {
+    if (!std::exchange(asked, true)) formats = InstalledHere();
+    return !formats || formats->contains(std::string(format));
+  };
+}
+
+// What the settings allow; where there may be workers that open more, of what is installed here: it
+// decides then which tasks this one takes.
 ingest::Reach ReachOf(const RoleProcess& process) {
   ingest::Reach reach;
   reach.hands_on = WorkersDiffer(process);
-  const auto installed = media::InstalledFormats({"role", "codec"});
-  if (!installed.ok()) {
-    LOG_WARNING("formats: can't be told: {}", installed.message());
-    return reach;
-  }
-  reach.formats.emplace(installed->begin(), installed->end());
   const auto allowed = process.settings.TextList("processes.task_worker.formats");
-  if (!allowed.empty()) {
-    std::erase_if(*reach.formats, [&](const std::string& format) {
-      return std::find(allowed.begin(), allowed.end(), format) == allowed.end();
-    });
+  if (!allowed.empty()) reach.formats.emplace(allowed.begin(), allowed.end());
+  if (!reach.hands_on) return reach;
+  auto installed = InstalledHere();
+  if (!installed) return reach;
+  if (reach.formats) {
+    std::erase_if(*installed,
+                  [&](const std::string& format) { return !reach.formats->contains(format); });
   }
+  reach.formats = std::move(installed);
   return reach;
 }
 
@@ -414,6 +430,7 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
       static_cast<uint32_t>(settings.Integer("processes.task_worker.file_timeout"));
 
   options.reach = ReachOf(process);
+  options.installed = AskedWhenNeeded();
 
   queue::WorkerOptions worker;
   worker.info = process.info;
@@ -431,7 +448,9 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
       [&] { return sources.Away(); },
       ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options));
   worker.ready = [&] { return sources.Reachable(); };
-  worker.detail = [formats = FormatsOf(options.reach)] { return Json{{"formats", formats}}; };
+  if (options.reach.formats) {
+    worker.detail = [formats = *options.reach.formats] { return Json{{"formats", formats}}; };
+  }
   const std::jthread answering([&] { RunAnswerWorker(process, queue, signals.token()); });
   queue::RunWorker(*queue, worker, signals.token(), kGrace);
   return 0;
@@ -443,7 +462,7 @@ namespace {
 // an hour, and new files aren't to wait for it.
 void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Sources& sources,
                const ingest::Readers& readers, const ReaderChoice& choice,
-               ControllersModels& controllers, StopSignals& signals) {
+               const ingest::Reach& reach, ControllersModels& controllers, StopSignals& signals) {
   constexpr int kNice = 10;
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);  // of this thread, on Linux
   media::CodecLimits limits = CodecLimitsOf(process);
@@ -460,7 +479,7 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
   }
   worker.lease_duration = LeaseDuration(process);
   ingest::ReadOptions options;
-  options.reach = ReachOf(process);
+  options.reach = reach;
   if (WorkersDiffer(process)) {
     options.has = [&](const ingest::ReadJob& job) {
       return choice.Has(job.reader, job.key,
@@ -572,10 +591,11 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   const auto shared_packs = std::make_shared<embedding::ModelPacks>(packs);
   const ingest::Readers readers = MakeReaders(settings, shared_packs, load);
   const ReaderChoice choice(settings, shared_packs);
+  const ingest::Reach reach = ReachOf(process);
   std::jthread reading;
   if (!readers.empty()) {
     reading = std::jthread(
-        [&] { RunReader(process, *queue, sources, readers, choice, controllers, signals); });
+        [&] { RunReader(process, *queue, sources, readers, choice, reach, controllers, signals); });
   }
   const std::jthread analysing(
       [&] { RunAnalysisWorker(process, queue, model, CodecLimitsOf(process), signals.token()); });

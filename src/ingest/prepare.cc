@@ -59,7 +59,7 @@ class Preparer {
         codec_(std::move(codec)),
         media_(std::move(media)),
         known_(std::move(known)),
-        options_(options) {}
+        options_(std::move(options)) {}
 
   std::vector<Outcome> Handle(std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
     std::vector<Outcome> outcomes(tasks.size());
@@ -190,7 +190,7 @@ class Preparer {
   Result<> End(Decoding& that) {
     auto prepared = codec_->End();
     if (that.file->Changed()) return that.Changing();
-    if (!prepared.ok()) return prepared.error();
+    if (!prepared.ok()) return Explained(that, prepared.error());
     Parcel& parcel = that.parcel;
     const PrepareJob& job = parcel.job;
     Result<> stored = Store(*prepared, &parcel);
@@ -215,6 +215,15 @@ class Preparer {
     return Ok{};
   }
 
+  // What a library or a program says of its own absence helps nobody.
+  Error Explained(const Decoding& that, const Error& error) const {
+    if (error.code != Code::kUnsupported || !options_.installed) return error;
+    const std::string& path = that.parcel.job.path;
+    const std::string_view format = media::FormatOf(*that.content, path);
+    if (format.empty() || options_.installed(format)) return error;
+    return {error.code, path + ": " + CannotOpen(format).message};
+  }
+
   Result<> Store(const media::Prepared& prepared, Parcel* parcel) {
     parcel->document = TRY(blobs_->Put(EncodePrepared(prepared)));
     if (!prepared.pixels.empty()) parcel->pixels = TRY(blobs_->Put(Join(prepared.pixels, "")));
@@ -235,7 +244,7 @@ queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
                                    std::shared_ptr<MediaAccess> media, ContentKnown known,
                                    PrepareOptions options) {
   auto preparer = std::make_shared<Preparer>(std::move(blobs), std::move(codec), std::move(media),
-                                             std::move(known), options);
+                                             std::move(known), std::move(options));
   return [preparer](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
     return preparer->Handle(tasks);
   };

@@ -19,6 +19,9 @@ struct PrepareOptions {
   // For one file; a film or sound gets a second more for every two megabytes, up to an hour.
   uint32_t file_seconds = 60;
   Reach reach;
+  // Whether the software that reads a format is here: asked about a file that couldn't be opened,
+  // for the reason. Empty: it is.
+  std::function<bool(std::string_view format)> installed;
 };
 
 // Whether a content is complete for this preparation and model, so that nothing but its path is

@@ -5,12 +5,14 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "base/strings.h"
+#include "support/pdf.h"
 #include "support/pictures.h"
 #include "system/server.h"
 
