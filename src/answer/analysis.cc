@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "media/format.h"
 
 namespace msearch::answer {
 namespace {
@@ -43,10 +44,14 @@ class Analyzer {
            std::stop_token stop)
       : parts_(parts), request_(request), progress_(progress), stop_(std::move(stop)) {}
 
-  Result<Json> Run() {
+  Result<Json> Run(bool* elsewhere) {
     progress_(0.05, "fetching", "");
     input_ = TRY(parts_.controller->GetInput(request_.image, stop_));
     file_ = TRY(MemoryFile(input_.bytes));
+    if (parts_.opens && !parts_.opens(media::FormatOf(file_, input_.name))) {
+      *elsewhere = true;
+      return Error{Code::kUnsupported, input_.name + ": isn't opened by this worker"};
+    }
     TRY(Stopped());
     progress_(0.15, "decoding", input_.name);
     TRY(Decode());
@@ -237,8 +242,8 @@ class Analyzer {
 }  // namespace
 
 Result<Json> Analyze(const AnalysisParts& parts, const Request& request, const Progressed& progress,
-                     std::stop_token stop) {
-  return Analyzer(parts, request, progress, std::move(stop)).Run();
+                     std::stop_token stop, bool* elsewhere) {
+  return Analyzer(parts, request, progress, std::move(stop)).Run(elsewhere);
 }
 
 std::string ComposeDescription(const Json& analysis, bool chinese) {

@@ -45,6 +45,9 @@ struct AnalysisParts {
   std::function<Result<std::vector<embedding::Label>>(const std::string& model,
                                                       const std::string& rgb)>
       labels;
+  // Whether pictures of this format are opened here; one that isn't is left to another worker.
+  // Empty: there is no other.
+  std::function<bool(std::string_view format)> opens;
   // Reads text in pictures; empty where no reader is there.
   std::function<Result<std::vector<FoundText>>(const media::View& view)> read_text;
 };
@@ -53,9 +56,10 @@ using Progressed =
     std::function<void(double fraction, const std::string& stage, const std::string& message)>;
 
 // The result of an analysis as JSON. Parts that fail say so in "notices"; only a picture that can't
-// be had or decoded fails as a whole.
+// be had or decoded fails as a whole. `elsewhere` is set when it failed because another worker has
+// to open it.
 Result<Json> Analyze(const AnalysisParts& parts, const Request& request, const Progressed& progress,
-                     std::stop_token stop);
+                     std::stop_token stop, bool* elsewhere);
 
 // From what an analysis found, in words.
 std::string ComposeDescription(const Json& analysis, bool chinese);

@@ -99,6 +99,11 @@ void Desk::Poke(const std::string& ended) {
   poked_.notify_all();
 }
 
+std::string Desk::AnalysisQueue(const Request& request) const {
+  const bool chosen = options_.analysis_queue && !request.image.is_null();
+  return chosen ? options_.analysis_queue(request) : std::string(kAnalysisQueue);
+}
+
 Result<Desk::Accepted> Desk::Accept(const Request& request, const std::string& key,
                                     const std::string& digest) {
   auto existing = [&]() -> Result<std::optional<Accepted>> {
@@ -116,7 +121,8 @@ Result<Desk::Accepted> Desk::Accept(const Request& request, const std::string& k
                                        " requests are waiting; try again later"};
   }
   Entry entry;
-  entry.tasks = TRY(EnqueueTasks(*queue_, request));
+  const std::string analysis_queue = AnalysisQueue(request);
+  entry.tasks = TRY(EnqueueTasks(*queue_, request, analysis_queue));
   entry.id = entry.tasks.back();
   entry.key = key;
   entry.digest = digest;
@@ -139,7 +145,7 @@ Result<Desk::Accepted> Desk::Accept(const Request& request, const std::string& k
   accepted.standing.accepted_at = entry.accepted_at;
   accepted.standing.tasks = entry.tasks;
   std::vector<queue::Task> tasks;
-  for (const queue::NewTask& part : TasksOf(request)) {
+  for (const queue::NewTask& part : TasksOf(request, analysis_queue)) {
     queue::Task& task = tasks.emplace_back();
     task.id = entry.tasks[tasks.size() - 1];
     task.queue = part.queue;
@@ -204,7 +210,7 @@ Result<> Desk::Resubmit(Entry* entry) {
   }
   const Request request = TRY(Request::FromJson(entry->request));
   LOG_WARNING("task {}: the queue lost it; it is queued again", entry->id);
-  entry->tasks = TRY(EnqueueTasks(*queue_, request));
+  entry->tasks = TRY(EnqueueTasks(*queue_, request, AnalysisQueue(request)));
   return journal_->SetTasks(entry->id, entry->tasks);
 }
 
@@ -547,9 +553,12 @@ std::map<std::string, Desk::Load> Desk::Loads() {
   const auto workers = queue_->Workers();
   if (!stats.ok() || !workers.ok()) return loads;
   for (const queue::QueueStats& one : *stats) {
-    if (one.name != kAnalysisQueue && one.name != kAnswerQueue && one.name != kQueryQueue) continue;
-    Load& load = loads[one.name];
-    load.busy = one.started;
+    const bool analyses = IsOfAnalyses(one.name);
+    if (!analyses && one.name != kAnswerQueue && one.name != kQueryQueue) continue;
+    // The same workers take from all queues of analyses.
+    Load& load = loads[analyses ? std::string(kAnalysisQueue) : one.name];
+    load.busy += one.started;
+    load.workers = 0;
     for (const queue::WorkerInfo& worker : *workers) {
       if (worker.role == RoleOf(one.name)) ++load.workers;
     }

@@ -35,6 +35,8 @@ struct DeskOptions {
   Milliseconds keep_alive{15000};
   // How long a task of a queue takes, as long as none has ended; by queue.
   std::map<std::string, double> usual_ms;
+  // The queue for a request's analysis, where not all workers can do each; empty: the one of all.
+  std::function<std::string(const Request&)> analysis_queue;
 };
 
 // How an accepted request stands.
@@ -121,6 +123,7 @@ class Desk {
   Result<Standing> StandingOf(Entry entry, bool with_place);
   // Where it stands and when it ends, by its parts that haven't. `fresh`: enqueued just now.
   void AddPlace(const std::vector<queue::Task>& tasks, bool fresh, Standing* standing);
+  std::string AnalysisQueue(const Request& request) const;
   // Makes the tasks again that the queue lost.
   Result<> Resubmit(Entry* entry);
   Result<> EndAs(const Entry& entry, const queue::Task& task);

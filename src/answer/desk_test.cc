@@ -154,6 +154,30 @@ TEST_F(DeskTest, FullQueryIsAFlowOfItsParts) {
   EXPECT_EQ(Ended(id).status, "finished");
 }
 
+TEST_F(DeskTest, AnalysisGoesToThoseWhoCanDoIt) {
+  options_.analysis_queue = [](const Request& request) {
+    return "image_analysis-" + GetString(request.image, "name").value_or("");
+  };
+  Open();
+  queue::WorkerInfo worker;
+  worker.id = "worker";
+  worker.role = RoleOf(kAnalysisQueue);
+  worker.detail = {{"queues", {"image_analysis", "image_analysis-picture"}}};
+  ASSERT_TRUE(queue_->Heartbeat(worker, kForever).ok());
+  for (const char* kind : {"analyze_image", "full_query"}) {
+    Request request = Question("what is this?");
+    request.kind = kind;
+    request.image = {{"upload", "0"}, {"name", "heif"}};
+    const Standing standing = *desk_->Get(Accept(request));
+    EXPECT_EQ(queue_->Get(standing.tasks[0])->queue, "image_analysis-heif");
+    EXPECT_EQ(standing.reason, "no worker");
+  }
+  Request request;
+  request.kind = kAnalyze;
+  request.image = {{"upload", "0"}, {"name", "picture"}};
+  EXPECT_EQ(desk_->Get(Accept(request))->reason, "");
+}
+
 TEST_F(DeskTest, FlowEndsWhenAllItsPartsHave) {
   options_.usual_ms = {{std::string(kAnalysisQueue), 2000},
                        {std::string(kAnswerQueue), 300},

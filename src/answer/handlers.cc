@@ -43,8 +43,10 @@ class CancelWatch {
   std::jthread thread_;
 };
 
+// May set `release` instead of giving a result.
 using HandleOne = std::function<Result<Json>(const Request&, const TaskContext&, const Progressed&,
-                                             std::stop_token)>;
+                                             std::stop_token, Outcome*)>;
+constexpr Milliseconds kGiveBackDelay{1000};
 
 queue::BatchHandler OneByOne(std::shared_ptr<queue::TaskQueue> queue, HandleOne handle) {
   return [queue, handle](std::span<const std::unique_ptr<TaskContext>> tasks) {
@@ -62,7 +64,9 @@ queue::BatchHandler OneByOne(std::shared_ptr<queue::TaskQueue> queue, HandleOne 
       outcome.status = [&]() -> Result<> {
         const Request request = TRY(Request::FromJson(task->lease().task.payload));
         const CancelWatch watch(*queue, *task);
-        outcome.result = TRY(handle(request, *task, progress, watch.token()));
+        Result<Json> result = handle(request, *task, progress, watch.token(), &outcome);
+        if (outcome.release) return Ok{};
+        outcome.result = TRY(std::move(result));
         if (!request.part) outcome.follow_ups.push_back(EndedTask(task->lease().task.id));
         return Ok{};
       }();
@@ -153,7 +157,7 @@ std::map<std::string, queue::BatchHandler> AnswerHandlers(std::shared_ptr<Answer
   handlers[std::string(kComplete)] =
       OneByOne(parts->queue,
                [parts](const Request& request, const TaskContext& task, const Progressed& progress,
-                       std::stop_token stop) -> Result<Json> {
+                       std::stop_token stop, Outcome*) -> Result<Json> {
                  Json analysis;
                  for (const queue::TaskId& part : task.lease().task.after) {
                    const auto done = parts->queue->Get(part);
@@ -166,8 +170,8 @@ std::map<std::string, queue::BatchHandler> AnswerHandlers(std::shared_ptr<Answer
                });
   handlers[std::string(kFullQuery)] =
       OneByOne(parts->queue,
-               [parts](const Request&, const TaskContext& task, const Progressed&,
-                       std::stop_token) -> Result<Json> {
+               [parts](const Request&, const TaskContext& task, const Progressed&, std::stop_token,
+                       Outcome*) -> Result<Json> {
                  Json result = Json::object();
                  for (const queue::TaskId& id : task.lease().task.after) {
                    const queue::Task part = TRY(parts->queue->Get(id));
@@ -188,10 +192,16 @@ std::map<std::string, queue::BatchHandler> AnalysisHandlers(std::shared_ptr<queu
                                                             std::shared_ptr<AnalysisParts> parts) {
   std::map<std::string, queue::BatchHandler> handlers;
   handlers[std::string(kAnalyze)] =
-      OneByOne(std::move(queue), [parts](const Request& request, const TaskContext&,
-                                         const Progressed& progress, std::stop_token stop) {
-        return Analyze(*parts, request, progress, std::move(stop));
-      });
+      OneByOne(std::move(queue),
+               [parts](const Request& request, const TaskContext&, const Progressed& progress,
+                       std::stop_token stop, Outcome* outcome) {
+                 Result<Json> result =
+                     Analyze(*parts, request, progress, std::move(stop), &outcome->release);
+                 // Who has it enqueued knows the picture: only one that it couldn't know, or a
+                 // worker that came since, meets it here.
+                 if (outcome->release) outcome->delay = kGiveBackDelay;
+                 return result;
+               });
   return handlers;
 }
 

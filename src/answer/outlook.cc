@@ -18,9 +18,12 @@ constexpr Milliseconds kUsable{3000};
 // A shorter line is counted each time: that costs no more than a look, and is exact.
 constexpr int64_t kLongLine = 100;
 
-// Which role takes from which queue.
-std::string_view RoleOf(const std::string& queue) {
-  return queue == kAnalysisQueue ? "analysis_worker" : "answer_worker";
+// Of a queue for what only some can do, those who say so.
+bool TakesFrom(const queue::WorkerInfo& worker, const std::string& queue) {
+  if (worker.role != RoleOf(queue) || worker.state == "stopping") return false;
+  if (!IsOfAnalyses(queue) || queue == kAnalysisQueue) return true;
+  const Json served = worker.detail.is_object() ? worker.detail.value("queues", Json()) : Json();
+  return std::find(served.begin(), served.end(), Json(queue)) != served.end();
 }
 
 }  // namespace
@@ -59,7 +62,7 @@ Result<Outlook> Lookout::Look(const std::string& name) {
     outlook.mean_ms = stats.mean_ms;
   }
   for (const queue::WorkerInfo& worker : TRY(queue_->Workers())) {
-    if (worker.role == RoleOf(name) && worker.state != "stopping") ++outlook.workers;
+    if (TakesFrom(worker, name)) ++outlook.workers;
   }
   queue::TaskFilter started;
   started.queue = name;
@@ -70,7 +73,7 @@ Result<Outlook> Lookout::Look(const std::string& name) {
   }
   outlook.measured = outlook.mean_ms > 0;
   if (!outlook.measured) {
-    const auto usual = usual_ms_.find(name);
+    const auto usual = usual_ms_.find(IsOfAnalyses(name) ? std::string(kAnalysisQueue) : name);
     outlook.mean_ms = usual == usual_ms_.end() ? 0 : usual->second;
     // What is under way has shown already that it takes longer.
     for (const double busy : outlook.busy_for_ms) {

@@ -48,17 +48,22 @@ Result<Request> Request::FromJson(const Json& json) {
 }
 
 std::string_view RoleOf(std::string_view queue) {
-  return queue == kAnalysisQueue ? "analysis_worker" : "answer_worker";
+  return IsOfAnalyses(queue) ? "analysis_worker" : "answer_worker";
 }
 
-std::vector<NewTask> TasksOf(const Request& request) {
+bool IsOfAnalyses(std::string_view queue) {
+  return queue.starts_with(kAnalysisQueue) &&
+         (queue.size() == kAnalysisQueue.size() || queue[kAnalysisQueue.size()] == '-');
+}
+
+std::vector<NewTask> TasksOf(const Request& request, std::string_view analysis_queue) {
   const bool whole = request.kind == kFullQuery;
   std::vector<NewTask> tasks;
   Request part = request;
   part.part = whole;
   if (request.kind == kAnalyze || (whole && !request.image.is_null())) {
     part.kind = kAnalyze;
-    tasks.push_back(MakeTask(kAnalysisQueue, kAnalyze, whole ? Priority::kLow : Priority::kHigh,
+    tasks.push_back(MakeTask(analysis_queue, kAnalyze, whole ? Priority::kLow : Priority::kHigh,
                              kAnalysisTimeout, part.ToJson()));
   }
   if (request.kind != kAnalyze) {
@@ -74,9 +79,10 @@ std::vector<NewTask> TasksOf(const Request& request) {
   return tasks;
 }
 
-Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const Request& request) {
+Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const Request& request,
+                                                std::string_view analysis_queue) {
   std::vector<queue::TaskId> ids;
-  for (NewTask& task : TasksOf(request)) {
+  for (NewTask& task : TasksOf(request, analysis_queue)) {
     task.after = ids;
     ids.push_back(TRY(queue.Enqueue(task)));
   }

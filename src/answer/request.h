@@ -27,8 +27,10 @@ inline constexpr Milliseconds kAnalysisTimeout{10 * 60 * 1000};
 inline constexpr Milliseconds kAnswerTimeout{10 * 60 * 1000};
 inline constexpr Milliseconds kQueryTimeout{15 * 60 * 1000};
 
-// The role whose workers take from one of these queues.
+// The role whose workers take from one of these queues, or from one beside it.
 std::string_view RoleOf(std::string_view queue);
+// The queue of analyses, or one beside it for what only some workers can do.
+bool IsOfAnalyses(std::string_view queue);
 
 struct Request {
   std::string kind;               // kAnalyze, kComplete, kFullQuery
@@ -53,9 +55,12 @@ inline constexpr size_t kContextBytesMax = 32 << 10;
 //   image_analysis     analyze_image    high, of a full query low   -
 //   answer_generation  complete_answer  normal, of a full query low the analysis, if any
 //   full_query         full_query       low                         both
-// What they follow is left out: ids come with the queue.
-std::vector<queue::NewTask> TasksOf(const Request& request);
-Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const Request& request);
+// What they follow is left out: ids come with the queue. `analysis_queue` is the one for this
+// request's analysis.
+std::vector<queue::NewTask> TasksOf(const Request& request,
+                                    std::string_view analysis_queue = kAnalysisQueue);
+Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const Request& request,
+                                                std::string_view analysis_queue = kAnalysisQueue);
 
 // What the last task's completion is followed by, so that the journal learns of it.
 queue::NewTask EndedTask(const queue::TaskId& task);

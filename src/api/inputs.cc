@@ -66,8 +66,9 @@ Result<> CheckQueue(const Context& context, const std::string& name) {
     known.emplace_back(own);
   }
   // Those of a capability are there before the first task is in them.
-  for (const auto& of_step : {ingest::PrepareQueues(), ingest::ReadQueues(),
-                              ingest::EmbedQueuesFor(context.device, true)}) {
+  for (const auto& of_step :
+       {ingest::PrepareQueues(), ingest::ReadQueues(), ingest::EmbedQueuesFor(context.device, true),
+        ingest::QueuesBeside(ingest::kAnalysisStep, "")}) {
     known.insert(known.end(), of_step.begin(), of_step.end());
   }
   if (std::find(known.begin(), known.end(), name) != known.end()) return Ok{};

@@ -1,5 +1,6 @@
 #include "daemon/asking.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 
 #include <filesystem>
@@ -11,7 +12,10 @@
 #include "base/strings.h"
 #include "daemon/readers.h"
 #include "embedding/model_packs.h"
+#include "ingest/capability.h"
 #include "ingest/idle_model.h"
+#include "ingest/ocr_reader.h"
+#include "media/format.h"
 
 namespace msearch::daemon {
 namespace {
@@ -97,7 +101,46 @@ Result<std::vector<answer::FoundText>> ReadText(ingest::IdleModel<embedding::Tex
   return found;
 }
 
+// Of the picture that a request names; empty: one that everybody opens, or nothing known. A
+// client's path isn't opened for this: its name has to do.
+std::string FormatOfPicture(catalog::Catalog& catalog, const std::string& upload_directory,
+                            const Json& image) {
+  const std::string name = GetString(image, "name").value_or("");
+  std::string_view format = media::FormatOfName(name);
+  if (const auto id = GetInt(image, "media_id")) {
+    if (const auto media = catalog.GetMedia(*id); media.ok()) {
+      format = media::FormatOfMime(media->content.mime);
+    }
+  } else if (const auto upload = GetString(image, "upload")) {
+    const auto file = OpenFile(upload_directory + "/" + *upload, O_RDONLY);
+    if (file.ok()) format = media::FormatOf(*file, name);
+  }
+  return ingest::IsOfPictures(format) ? std::string(format) : "";
+}
+
 }  // namespace
+
+static_assert(ingest::kAnalysisStep == answer::kAnalysisQueue);
+
+std::function<std::string(const answer::Request&)> ChoiceOfAnalysisQueue(
+    const RoleProcess& process, std::shared_ptr<catalog::Catalog> catalog,
+    std::shared_ptr<queue::TaskQueue> queue, std::function<bool()> reads_text) {
+  return
+      [catalog = std::move(catalog), queue = std::move(queue), reads_text = std::move(reads_text),
+       uploads = process.layout.asked](const answer::Request& request) {
+        const std::string step(ingest::kAnalysisStep);
+        const auto workers = queue->Workers();
+        if (!workers.ok()) return step;
+        const ingest::Workforce workforce(*workers);
+        const std::string format = FormatOfPicture(*catalog, uploads, request.image);
+        std::string name = ingest::QueueNeeding(step, {format});
+        if (reads_text()) {
+          const std::string with_text = ingest::QueueNeeding(step, {ingest::kTextReader, format});
+          if (workforce.SomeServe(with_text)) name = with_text;
+        }
+        return workforce.SomeLack(step, name) ? name : step;
+      };
+}
 
 answer::DeskOptions DeskOptionsOf(const RoleProcess& process) {
   answer::DeskOptions options;
@@ -140,7 +183,7 @@ void RunAnswerWorker(const RoleProcess& process, std::shared_ptr<queue::TaskQueu
 
 void RunAnalysisWorker(const RoleProcess& process, std::shared_ptr<queue::TaskQueue> queue,
                        std::shared_ptr<ingest::ModelHolder> model, const media::CodecLimits& limits,
-                       std::stop_token stop) {
+                       std::optional<AnalysisReach> reach, std::stop_token stop) {
   pthread_setname_np(pthread_self(), "analyses");
   const auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{
       process.layout.manifests, process.layout.models, process.settings.Text("model.runtime")});
@@ -176,6 +219,14 @@ void RunAnalysisWorker(const RoleProcess& process, std::shared_ptr<queue::TaskQu
   queue::WorkerOptions worker = WorkerOf(process, "analysis_worker");
   if (text) worker.idle = [text] { text->UnloadIfIdle(); };
   worker.queues = {std::string(answer::kAnalysisQueue)};
+  if (reach) {
+    parts->opens = [formats = reach->formats](std::string_view format) {
+      return !ingest::IsOfPictures(format) || formats.contains(std::string(format));
+    };
+    worker.more_queues = [reach = *reach] {
+      return ingest::AnalysisQueuesFor(reach.reads_text(), reach.formats);
+    };
+  }
   worker.handlers = answer::AnalysisHandlers(queue, parts);
   queue::RunWorker(*queue, worker, std::move(stop), kGrace);
 }

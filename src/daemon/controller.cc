@@ -22,6 +22,7 @@
 #include "daemon/stores.h"
 #include "embedding/model_packs.h"
 #include "ingest/library.h"
+#include "ingest/ocr_reader.h"
 #include "media/clips.h"
 #include "media/codec.h"
 #include "media/sound_print.h"
@@ -280,7 +281,13 @@ Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   };
   controller->library = std::make_shared<ingest::Library>(
       controller->catalog, controller->queue, controller->blobs, std::move(library_options));
-  controller->desk = TRY(answer::Desk::Open(controller->queue, DeskOptionsOf(process)));
+  answer::DeskOptions desk = DeskOptionsOf(process);
+  if (RedisOptions(settings)) {
+    desk.analysis_queue =
+        ChoiceOfAnalysisQueue(process, controller->catalog, controller->queue,
+                              [readers] { return readers->HasHere(ingest::kTextReader); });
+  }
+  controller->desk = TRY(answer::Desk::Open(controller->queue, std::move(desk)));
   controller->engines = std::make_shared<Engines>(
       controller->library,
       std::vector<std::string>{"role", "embedder", "--settings", process.arguments.settings_file},

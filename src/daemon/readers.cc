@@ -90,6 +90,11 @@ bool ReaderChoice::Has(const std::string& reader, const std::string& key,
   return false;
 }
 
+bool ReaderChoice::HasHere(std::string_view reader) const {
+  return std::ranges::any_of(
+      Wanted(), [&](const ingest::WantedReader& wanted) { return wanted.spec.name == reader; });
+}
+
 std::vector<ingest::WantedReader> ReaderChoice::Wanted() const {
   std::vector<ingest::WantedReader> wanted;
   for (const Found& found : Look()) {

@@ -23,6 +23,8 @@ class ReaderChoice {
 
   // Those whose packs are there. Looks at the disk every few seconds only.
   std::vector<ingest::WantedReader> Wanted() const;
+  // Whether this one is among them.
+  bool HasHere(std::string_view reader) const;
   // Whether results of this reader would be kept under this key here, as a task asks; a pack that
   // isn't here is asked for with `get` first.
   bool Has(const std::string& reader, const std::string& key,

@@ -22,6 +22,7 @@
 #include "embedding/model_packs.h"
 #include "ingest/capability.h"
 #include "ingest/embed.h"
+#include "ingest/ocr_reader.h"
 #include "ingest/prepare.h"
 #include "ingest/read.h"
 #include "media/codec.h"
@@ -597,8 +598,13 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
     reading = std::jthread(
         [&] { RunReader(process, *queue, sources, readers, choice, reach, controllers, signals); });
   }
-  const std::jthread analysing(
-      [&] { RunAnalysisWorker(process, queue, model, CodecLimitsOf(process), signals.token()); });
+  std::optional<AnalysisReach> analyses;
+  if (WorkersDiffer(process)) {
+    analyses = {FormatsOf(reach), [&choice] { return choice.HasHere(ingest::kTextReader); }};
+  }
+  const std::jthread analysing([&] {
+    RunAnalysisWorker(process, queue, model, CodecLimitsOf(process), analyses, signals.token());
+  });
   queue::RunWorker(*queue, worker, signals.token(), kGrace);
   return 0;
 }

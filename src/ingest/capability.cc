@@ -14,7 +14,8 @@
 namespace msearch::ingest {
 namespace {
 
-constexpr std::array kSteps = {kPrepareQueue, kReadQueue, kEmbedQueue};
+constexpr std::array kSteps = {kPrepareQueue, kReadQueue, kEmbedQueue, kAnalysisStep};
+constexpr std::array<std::string_view, 4> kPictureFormats = {"picture", "heif", "jxl", "raw"};
 
 struct ReaderWords {
   std::string_view reader;
@@ -81,6 +82,13 @@ bool IsOfStep(std::string_view queue, std::string_view step) {
   return queue == step || (queue.starts_with(step) && queue[step.size()] == '-');
 }
 
+std::string StepOf(std::string_view queue) {
+  for (const std::string_view step : kSteps) {
+    if (IsOfStep(queue, step)) return std::string(step);
+  }
+  return std::string(queue);
+}
+
 std::vector<std::string> PrepareQueuesFor(const std::set<std::string>& formats,
                                           bool beside_controller) {
   std::vector<std::string> queues;
@@ -110,6 +118,21 @@ std::vector<std::string> EmbedQueuesFor(const std::string& device, bool beside_c
   return queues;
 }
 
+bool IsOfPictures(std::string_view format) {
+  return std::ranges::find(kPictureFormats, format) != kPictureFormats.end();
+}
+
+std::vector<std::string> AnalysisQueuesFor(bool reads_text, const std::set<std::string>& formats) {
+  std::vector<std::string> queues;
+  if (reads_text) queues.push_back(QueueNeeding(kAnalysisStep, {kTextReader}));
+  for (const std::string& format : formats) {
+    if (!IsOfPictures(format)) continue;
+    if (reads_text) queues.push_back(QueueNeeding(kAnalysisStep, {kTextReader, format}));
+    queues.push_back(QueueNeeding(kAnalysisStep, {format}));
+  }
+  return queues;
+}
+
 std::vector<std::string> PrepareQueues() {
   std::vector<std::string> queues = PrepareQueuesFor(AllFormats(), true);
   queues.emplace_back(kPrepareQueue);
@@ -120,6 +143,14 @@ std::vector<std::string> ReadQueues() {
   std::vector<std::string> queues = ReadQueuesFor(AllReaders(), AllFormats());
   queues.emplace_back(kReadQueue);
   return queues;
+}
+
+std::vector<std::string> QueuesBeside(std::string_view step, const std::string& device) {
+  if (step == kPrepareQueue) return PrepareQueuesFor(AllFormats(), true);
+  if (step == kReadQueue) return ReadQueuesFor(AllReaders(), AllFormats());
+  if (step == kEmbedQueue) return EmbedQueuesFor(device, true);
+  if (step == kAnalysisStep) return AnalysisQueuesFor(true, AllFormats());
+  return {};
 }
 
 Error CannotOpen(std::string_view format) {
@@ -140,6 +171,11 @@ bool Workforce::SomeLack(std::string_view step, const std::string& queue) const 
   return std::ranges::any_of(served_, [&](const std::set<std::string>& served) {
     return served.contains(std::string(step)) && !served.contains(queue);
   });
+}
+
+bool Workforce::SomeServe(const std::string& queue) const {
+  return std::ranges::any_of(
+      served_, [&](const std::set<std::string>& served) { return served.contains(queue); });
 }
 
 bool IsBesideController(const queue::WorkerInfo& worker) {

@@ -28,6 +28,10 @@
 
 namespace msearch::ingest {
 
+// The step of analysing pictures for questions, which answer/ makes: to those who open the picture
+// and read the text in it.
+inline constexpr std::string_view kAnalysisStep = "image_analysis";
+
 // Being on the controller's machine: builds that aren't distributed ask for it.
 inline constexpr std::string_view kBesideController = "controller";
 
@@ -37,6 +41,9 @@ std::string QueueNeeding(std::string_view step,
 // Whether it is the step's queue or one of those beside it.
 bool IsOfStep(std::string_view queue, std::string_view step);
 
+// The queue of the step that this one is beside; any other is its own.
+std::string StepOf(std::string_view queue);
+
 // The queues beside the step's own that a worker with these capabilities serves, those that are
 // wanted most first.
 std::vector<std::string> PrepareQueuesFor(const std::set<std::string>& formats,
@@ -44,9 +51,15 @@ std::vector<std::string> PrepareQueuesFor(const std::set<std::string>& formats,
 std::vector<std::string> ReadQueuesFor(const std::set<std::string>& readers,
                                        const std::set<std::string>& formats);
 std::vector<std::string> EmbedQueuesFor(const std::string& device, bool beside_controller);
+std::vector<std::string> AnalysisQueuesFor(bool reads_text, const std::set<std::string>& formats);
+// Whether it is one of pictures: others are analysed by nobody.
+bool IsOfPictures(std::string_view format);
 // All that there can be for the steps prepare and read, their own included.
 std::vector<std::string> PrepareQueues();
 std::vector<std::string> ReadQueues();
+// All that there can be beside a step's own queue; none for a queue that is no step's. `device`:
+// that has to embed.
+std::vector<std::string> QueuesBeside(std::string_view step, const std::string& device);
 
 // The formats that a worker opens, and what it does with a task whose format it doesn't.
 struct Reach {
@@ -67,6 +80,7 @@ class Workforce {
   explicit Workforce(const std::vector<queue::WorkerInfo>& workers);
   // Whether there is a worker of the step that doesn't serve this queue beside it.
   bool SomeLack(std::string_view step, const std::string& queue) const;
+  bool SomeServe(const std::string& queue) const;
 
  private:
   std::vector<std::set<std::string>> served_;  // by worker

@@ -14,12 +14,14 @@
 namespace msearch::ingest {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::IsSupersetOf;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 
 queue::WorkerInfo Worker(const std::vector<std::string>& queues) {
   queue::WorkerInfo worker;
@@ -250,6 +252,17 @@ TEST_F(HandingOn, WhatABuildKeepsBesideTheControllerStaysThereWhileItIsEmbedded)
   ASSERT_TRUE(back.ok());
   EXPECT_TRUE(back->beside_controller);
   EXPECT_EQ(back->model->device, "cuda");
+}
+
+TEST(AnalysisQueues, AreOfPicturesAndOfTheTextInThem) {
+  EXPECT_THAT(AnalysisQueuesFor(true, {"film", "heif", "pdf"}),
+              UnorderedElementsAre("image_analysis-text", "image_analysis-text-heif",
+                                   "image_analysis-heif"));
+  EXPECT_THAT(AnalysisQueuesFor(false, {"heif"}), ElementsAre("image_analysis-heif"));
+  EXPECT_EQ(StepOf("image_analysis-text-heif"), "image_analysis");
+  EXPECT_TRUE(NeedsCapability("image_analysis-heif"));
+  EXPECT_THAT(LackOf("image_analysis-text-heif"), AllOf(HasSubstr("reads text in pictures"),
+                                                        HasSubstr("opens HEIC and AVIF pictures")));
 }
 
 // --- what waits for nobody -------------------------------------------------------------------

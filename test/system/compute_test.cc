@@ -383,6 +383,47 @@ TEST(Capabilities, AFileWaitsForAWorkerThatOpensItsFormatAndSaysSo) {
   EXPECT_TRUE(all.value("tasks", Json::array()).empty()) << all;
 }
 
+TEST(Capabilities, APictureIsAnalysedByAWorkerThatOpensIt) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const TemporaryDirectory unable_folder;
+  Server server({"--config", ConfigFile(folder, "127.0.0.1", redis.port())}, "builtin",
+                "controller");
+  ASSERT_TRUE(server.Start()) << server.log();
+  const auto compute = [&](const std::string& config, const std::string& data) {
+    return std::make_unique<Background>(std::vector<std::string>{
+        "msearch", "run", "compute", "--config", config, "--data", folder.path() + "/" + data,
+        "--controller", server.url(), "--workers", "1"});
+  };
+  const auto unable = compute(ConfigWithFormats(unable_folder, redis, "heif"), "unable");
+  ASSERT_TRUE(Eventually([&] { return server.Pids("analysis_worker").size() == 1; }))
+      << unable->log();
+  const auto ask = [&](const std::string& name, const std::string& bytes) {
+    const auto answer = server.Post("/api/async/analyze-image",
+                                    {{"image", {{"base64", Base64Encode(bytes)}, {"name", name}}}});
+    EXPECT_EQ(answer.status, 202) << answer.body;
+    return GetString(answer.json, "task_id").value_or("");
+  };
+  const auto status = [&](const std::string& id) {
+    return GetString(server.Get("/api/async/task/" + id).json, "status").value_or("");
+  };
+  const auto raster = Flat(80, 60, {10, 100, 200});
+  // Told by its bytes, whatever it's called.
+  const std::string png = ask("frog.jpg", Encoded(raster, "png"));
+  const std::string jpeg = ask("toad.jpg", Encoded(raster, "jpg"));
+  EXPECT_TRUE(Eventually([&] { return status(jpeg) == "finished"; })) << unable->log();
+  EXPECT_EQ(status(png), "queued");
+  const Json task = server.Get("/api/tasks/" + png).json;
+  EXPECT_EQ(GetString(task, "queue"), "image_analysis-picture");
+  EXPECT_EQ(GetInt(task, "attempts"), 0);
+  EXPECT_THAT(GetString(task, "why").value_or(""), HasSubstr("opens PNG, WebP, GIF and TIFF"));
+  EXPECT_THAT(server.Get("/api/doctor").body, HasSubstr("image_analysis-picture"));
+
+  const auto able = compute(ConfigFile(folder, "127.0.0.1", redis.port()), "able");
+  EXPECT_TRUE(Eventually([&] { return status(png) == "finished"; })) << able->log();
+}
+
 TEST(Capabilities, ADeviceThatNoWorkerHasIsWaitedForAndNamed) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
   const RedisServer redis;
