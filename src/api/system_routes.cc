@@ -215,8 +215,15 @@ Result<Json> Doctor(const Context& context) {
         ingest::NeedsCapability(one.queue) ? "" : "start the workers, msearch run compute";
     add("queue " + one.queue, false, one.Sentence(), advice);
   }
-  for (const auto& stats : TRY(context.queue->Stats())) {
-    if (!stats.paused) continue;
+  const auto queues = TRY(context.queue->Stats());
+  std::set<std::string> paused;
+  for (const auto& stats : queues) {
+    if (stats.paused) paused.insert(stats.name);
+  }
+  for (const auto& stats : queues) {
+    // Those beside a step's queue are paused with it, and go on with it.
+    const std::string step = ingest::StepOf(stats.name);
+    if (!stats.paused || (step != stats.name && paused.contains(step))) continue;
     add("queue " + stats.name, false, "is paused", "msearch task resume " + stats.name);
   }
   queue::TaskFilter stuck;

@@ -278,8 +278,8 @@ void AddTaskRoutes(const Context& context, Table* table) {
           return Answer([&]() -> Result<Json> {
             const std::string& name = request.path_arguments[0];
             TRY(CheckQueue(context, name));
-            TRY(context.library->PauseQueue(name, pause));
-            return Json{{"name", name}, {"paused", pause}};
+            const auto queues = TRY(context.library->PauseQueue(name, pause));
+            return Json{{"name", name}, {"paused", pause}, {"queues", queues}};
           }());
         })
         ->gives = {Field{"name", Type::kText, ""}.Required(),

@@ -174,8 +174,12 @@ Result<int> ChangeQueue(Session& session, const std::string& name, const std::st
     session.PrintJson(answer);
   } else {
     const bool paused = GetBool(answer, "paused").value_or(false);
-    session.terminal.Print(Printable(
-        name + (paused ? ": paused; what runs ends, and nothing new starts" : ": goes on")));
+    const size_t queues = answer.value("queues", Json::array()).size();
+    const std::string beside =
+        queues > 1 ? fmt::format(" and those beside it ({})", queues - 1) : "";
+    session.terminal.Print(
+        Printable(name + beside +
+                  (paused ? ": paused; what runs ends, and nothing new starts" : ": goes on")));
   }
   return kExitOk;
 }

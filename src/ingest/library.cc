@@ -1,5 +1,6 @@
 #include "ingest/library.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -138,18 +139,43 @@ Result<std::set<std::string>> Library::PausedQueues() {
   return paused;
 }
 
-Result<> Library::PauseQueue(const std::string& queue, bool paused) {
+// Where all workers can do everything nothing is ever beside a step's queue.
+Result<std::vector<std::string>> Library::QueuesCalled(const std::string& name) {
+  std::vector<std::string> all{name};
+  if (!options_.workers_differ || StepOf(name) != name) return all;
+  for (std::string& beside : QueuesBeside(name, options_.device)) all.push_back(std::move(beside));
+  // For a device that was wanted before, say.
+  for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
+    if (StepOf(stats.name) == name && std::ranges::find(all, stats.name) == all.end()) {
+      all.push_back(stats.name);
+    }
+  }
+  return all;
+}
+
+Result<std::vector<std::string>> Library::PauseQueue(const std::string& queue, bool paused) {
   std::lock_guard lock(pause_mutex_);
   auto names = TRY(PausedQueues());
-  TRY(paused ? queue_->Pause(queue) : queue_->Resume(queue));
-  if (paused) names.insert(queue);
-  if (!paused) names.erase(queue);
-  return catalog_->SetSetting(std::string(kPausedQueues), DumpJson(Json(names)));
+  auto called = TRY(QueuesCalled(queue));
+  for (const std::string& name : called) {
+    TRY(paused ? queue_->Pause(name) : queue_->Resume(name));
+    if (paused) names.insert(name);
+    if (!paused) names.erase(name);
+  }
+  TRY(catalog_->SetSetting(std::string(kPausedQueues), DumpJson(Json(names))));
+  return called;
 }
 
 Result<> Library::PauseAgain() {
   std::lock_guard lock(pause_mutex_);
-  const auto names = TRY(PausedQueues());
+  auto names = TRY(PausedQueues());
+  // A step that was paused while workers didn't differ yet.
+  for (const std::string& name : std::set(names)) {
+    const bool alone = std::ranges::none_of(
+        names, [&](const std::string& other) { return other != name && StepOf(other) == name; });
+    if (!alone) continue;
+    for (std::string& called : TRY(QueuesCalled(name))) names.insert(std::move(called));
+  }
   for (const std::string& name : names) TRY(queue_->Pause(name));
   // Resumed while another back end was current.
   for (const queue::QueueStats& stats : TRY(queue_->Stats())) {
@@ -478,6 +504,10 @@ Result<IndexStatus> Library::Status() {
     read = false;
     status.problem = seen.message();
   }
+  std::set<std::string> paused;
+  for (const queue::QueueStats& stats : look.queues) {
+    if (stats.paused) paused.insert(stats.name);
+  }
   for (const queue::QueueStats& stats : look.queues) {
     if (stats.name == kScanQueue || stats.name == kChangesQueue) {
       status.scans_pending += stats.queued + stats.started;
@@ -486,7 +516,10 @@ Result<IndexStatus> Library::Status() {
     if (reads) status.readings_pending += stats.queued + stats.started;
     const bool concerns = reads || IsOfStep(stats.name, kEmbedQueue) || stats.name == kCommitQueue;
     if (concerns && stats.queued + stats.started > 0) read = false;
-    if (stats.paused && stats.queued > 0) status.problem = "queue " + stats.name + " is paused";
+    if (stats.paused && stats.queued > 0) {
+      const std::string step = StepOf(stats.name);
+      status.problem = fmt::format("queue {} is paused", paused.contains(step) ? step : stats.name);
+    }
   }
   if (status.pending > 0 && status.speed_files_s > 0 && !stands) {
     status.eta_s = static_cast<double>(status.pending) / status.speed_files_s;

@@ -117,9 +117,10 @@ class Library {
   Result<> RemoveRoot(const std::string& name);  // kConflict for one of the configuration
   Result<queue::TaskId> Scan(const std::string& name, bool full);
   Result<> SetPaused(const std::string& name, bool paused);
-  // Lets no task of a queue start, or lets them again. The catalog remembers it, and a queue that
-  // lost its state, or takes the place of another, is made to agree before anything is enqueued.
-  Result<> PauseQueue(const std::string& queue, bool paused);
+  // Lets no task of a queue start, or lets them again; with a step's queue those beside it, too.
+  // Gives the names of all. The catalog remembers it, and a queue that lost its state, or takes the
+  // place of another, is made to agree before anything is enqueued.
+  Result<std::vector<std::string>> PauseQueue(const std::string& queue, bool paused);
   // Makes the roots of the configuration be what it says.
   Result<> SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs);
   Result<std::vector<RootView>> Roots();
@@ -160,6 +161,7 @@ class Library {
   Result<bool> GuardAgainstLostQueue();
   void DropBlobsOfLostTasks();
   Result<std::set<std::string>> PausedQueues();  // REQUIRES: pause_mutex_
+  Result<std::vector<std::string>> QueuesCalled(const std::string& name);
   Result<> PauseAgain();
   void Reconcile(std::stop_token stop);
   Result<bool> ReconcileStep(catalog::FileId* cursor);

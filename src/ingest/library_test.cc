@@ -10,8 +10,10 @@
 namespace msearch::ingest {
 namespace {
 
+using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
+using testing::UnorderedElementsAreArray;
 
 // The real queue, and how often it was asked what costs it most.
 class CountedQueue final : public queue::TaskQueue {
@@ -88,6 +90,8 @@ class LibraryTest : public testing::Test {
         queue::OpenEmbeddedQueue({.path = folder_.path() + "/queue.db"}).value());
     blobs_ = storage::OpenFileBlobStore(folder_.path() + "/blobs", 1 << 24).value();
     LibraryOptions options;
+    options.workers_differ = true;
+    options.device = "cuda";
     options.build_directory = folder_.path() + "/builds";
     library_ = std::make_unique<Library>(catalog_, queue_, blobs_, std::move(options));
   }
@@ -110,6 +114,44 @@ TEST_F(LibraryTest, AStatusAsksTheQueueOnce) {
   EXPECT_THAT(status->roots, IsEmpty());
   EXPECT_EQ(queue_->stats_asked, 1);
   EXPECT_EQ(queue_->workers_asked, 1);
+}
+
+TEST_F(LibraryTest, APausedStepLetsNoTaskStartInTheQueuesBesideIt) {
+  const auto paused = [&] {
+    std::vector<std::string> names;
+    const std::vector<queue::QueueStats> all = queue_->Stats().value();
+    for (const queue::QueueStats& stats : all) {
+      if (stats.paused) names.push_back(stats.name);
+    }
+    return names;
+  };
+  const auto take = [&](const std::string& name) {
+    queue::LeaseRequest request;
+    request.worker = "worker";
+    request.queues = {name};
+    return queue_->TakeLeases(request).value().size();
+  };
+  for (const char* name : {"tasks-pdf", "embed-cuda"}) {
+    queue::NewTask task;
+    task.queue = name;
+    task.kind = "any";
+    ASSERT_TRUE(queue_->Enqueue(task).ok());
+  }
+  const auto called = library_->PauseQueue("tasks", true);
+  ASSERT_TRUE(called.ok()) << called.message();
+  EXPECT_THAT(*called, UnorderedElementsAreArray(PrepareQueues()));
+  EXPECT_THAT(paused(), UnorderedElementsAreArray(PrepareQueues()));
+  EXPECT_EQ(take("tasks-pdf"), 0U);
+  EXPECT_EQ(library_->Status()->problem, "queue tasks is paused");
+  ASSERT_TRUE(library_->PauseQueue("tasks", false).ok());
+  EXPECT_THAT(paused(), IsEmpty());
+  EXPECT_EQ(take("tasks-pdf"), 1U);
+
+  // One of them alone, by its own name.
+  ASSERT_TRUE(library_->PauseQueue("tasks-heif", true).ok());
+  EXPECT_THAT(paused(), ElementsAre("tasks-heif"));
+  ASSERT_TRUE(library_->PauseQueue("embed", true).ok());
+  EXPECT_EQ(take("embed-cuda"), 0U);
 }
 
 }  // namespace

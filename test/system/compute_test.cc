@@ -587,9 +587,13 @@ TEST(PausedQueue, StaysPausedWhenTheQueueLosesItsStateOrItsPlace) {
     return false;
   };
   const auto paused_there = [&] {
-    return redis.Call({"HGET", "queue:meta", "paused:tasks"}) == "1";
+    return redis.Call({"HGET", "queue:meta", "paused:tasks"}) == "1" &&
+           redis.Call({"HGET", "queue:meta", "paused:tasks-pdf"}) == "1";
   };
   server.Post("/api/queue/tasks/pause");
+  EXPECT_THAT(server.Get("/api/doctor").body,
+              testing::AllOf(HasSubstr("msearch task resume tasks\""),
+                             testing::Not(HasSubstr("resume tasks-"))));
   EXPECT_TRUE(paused_there());
   redis.Call({"FLUSHALL"});
   EXPECT_TRUE(Eventually(paused_there)) << server.log();
