@@ -154,6 +154,15 @@ TEST(Reading, IsDoneByAMachineThatHasTheReader) {
   unsetenv("REDIS_PORT");
   ASSERT_TRUE(server.AwaitIdle()) << server.Get("/api/queue/stats").body << able->log();
   EXPECT_THAT(server.Find("lighthouse"), testing::ElementsAre("one.png"));
+
+  // What is asked about a picture goes to it as well, though the other is as idle.
+  for (int i = 0; i < 6; ++i) {
+    const auto asked = server.Post("/api/async/analyze-image",
+                                   {{"image", {{"path", server.files() + "/one.png"}}}});
+    const std::string id = GetString(asked.json, "task_id").value_or("");
+    const auto ended = server.Get("/api/async/task/" + id + "?wait=60");
+    EXPECT_THAT(ended.body, HasSubstr("Lighthouse")) << deaf->log();
+  }
 }
 
 TEST(Reading, AMissingPackIsToldAndHarmsNothing) {
