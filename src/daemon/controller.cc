@@ -251,10 +251,23 @@ ingest::LibraryOptions OptionsFor(const RoleProcess& process,
   return options;
 }
 
+// What the monitor knows of the roots of a catalog that is gone, and would go on watching. One that
+// runs keeps it; a root that is added again is forgotten there first.
+void ForgetSnapshot(const Layout& layout) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(layout.monitor, ignored)) return;
+  const auto lock = LockFile(layout.monitor + ".lock");
+  if (!lock.ok()) return;
+  for (const char* end : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(layout.monitor + end, ignored);
+  }
+}
+
 // Made with the catalog, and gone with it.
-Result<std::string> LibraryId(catalog::Catalog& catalog) {
+Result<std::string> LibraryId(catalog::Catalog& catalog, const Layout& layout) {
   const std::string key = "library.id";
   if (const auto known = TRY(catalog.GetSetting(key))) return *known;
+  ForgetSnapshot(layout);
   const std::string id = HexEncode(RandomBytes(16));
   TRY(catalog.SetSetting(key, id));
   return id;
@@ -263,7 +276,7 @@ Result<std::string> LibraryId(catalog::Catalog& catalog) {
 Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   const Settings& settings = process.settings;
   controller->catalog = TRY(catalog::Catalog::OpenSqlite(process.layout.catalog));
-  const std::string library = TRY(LibraryId(*controller->catalog));
+  const std::string library = TRY(LibraryId(*controller->catalog, process.layout));
   controller->opened_queue = TRY(OpenMachineQueue(process, library, {}));
   controller->queue = controller->opened_queue.queue;
   controller->blobs = TRY(OpenBlobs(settings, process.layout));

@@ -200,6 +200,15 @@ TEST(Library, ALostCatalogTakesTheTasksThatNameItsFilesWithIt) {
   ASSERT_TRUE(server.Start()) << server.log();
   EXPECT_EQ(queued(), 0);
   EXPECT_THAT(server.log(), HasSubstr("is another library's, whose catalog is gone; its"));
+  // Nor does anybody watch its roots any more.
+  Json roots;
+  ASSERT_TRUE(Eventually([&] {
+    for (const Json& worker : server.Get("/api/workers").json.value("workers", Json::array())) {
+      if (GetString(worker, "role") == "monitor") roots = worker.value("roots", Json());
+    }
+    return roots.is_array();
+  }));
+  EXPECT_THAT(roots, IsEmpty());
 
   Write(server.files() + "/later.png", Encoded(Flat(90, 90, {9, 9, 9}), "png"));
   server.AddRoot();
