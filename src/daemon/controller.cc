@@ -202,6 +202,7 @@ void CutClip(media::Clips& clips, uint64_t pixels_max, api::ClipRequest request,
 
 struct Controller {
   std::shared_ptr<catalog::Catalog> catalog;
+  std::string library_id;
   MachineQueue opened_queue;
   std::shared_ptr<queue::TaskQueue> queue;  // the same
   std::shared_ptr<storage::BlobStore> blobs;
@@ -276,8 +277,8 @@ Result<std::string> LibraryId(catalog::Catalog& catalog, const Layout& layout) {
 Result<> OpenStores(const RoleProcess& process, Controller* controller) {
   const Settings& settings = process.settings;
   controller->catalog = TRY(catalog::Catalog::OpenSqlite(process.layout.catalog));
-  const std::string library = TRY(LibraryId(*controller->catalog, process.layout));
-  controller->opened_queue = TRY(OpenMachineQueue(process, library, {}));
+  controller->library_id = TRY(LibraryId(*controller->catalog, process.layout));
+  controller->opened_queue = TRY(OpenMachineQueue(process, controller->library_id, {}));
   controller->queue = controller->opened_queue.queue;
   controller->blobs = TRY(OpenBlobs(settings, process.layout));
   auto packs = std::make_shared<embedding::ModelPacks>(embedding::PackPaths{
@@ -400,8 +401,8 @@ Result<> Serve(const RoleProcess& process, Controller* controller) {
     return api::Problem(status, code, detail);
   };
   controller->server = TRY(net::HttpServer::Start(options, controller->api->Routes()));
-  controller->celery = TRY(StartCelery(process, TRY(LibraryId(*controller->catalog)),
-                                       controller->library, controller->features));
+  controller->celery =
+      TRY(StartCelery(process, controller->library_id, controller->library, controller->features));
   return Ok{};
 }
 
