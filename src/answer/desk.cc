@@ -362,8 +362,8 @@ void Desk::HandleEnds(std::stop_token stop) {
         }
         return outcomes;
       };
-  worker.handlers[std::string(kEnded)] = handle;
-  worker.handlers[std::string(kFailed)] = handle;
+  worker.handlers[std::string(kEndedKind)] = handle;
+  worker.handlers[std::string(kFailedKind)] = handle;
   queue::RunWorker(*queue_, worker, std::move(stop), Milliseconds(2000));
 }
 

@@ -75,7 +75,7 @@ std::vector<NewTask> TasksOf(const Request& request, std::string_view analysis_q
     tasks.push_back(
         MakeTask(kQueryQueue, kFullQuery, Priority::kLow, kQueryTimeout, request.ToJson()));
   }
-  tasks.back().dead_letter = {std::string(kEndedQueue), std::string(kFailed)};
+  tasks.back().dead_letter = {std::string(kEndedQueue), std::string(kFailedKind)};
   return tasks;
 }
 
@@ -90,7 +90,8 @@ Result<std::vector<queue::TaskId>> EnqueueTasks(queue::TaskQueue& queue, const R
 }
 
 queue::NewTask EndedTask(const queue::TaskId& task) {
-  return MakeTask(kEndedQueue, kEnded, Priority::kNormal, Milliseconds(60000), {{"task", task}});
+  return MakeTask(kEndedQueue, kEndedKind, Priority::kNormal, Milliseconds(60000),
+                  {{"task", task}});
 }
 
 }  // namespace msearch::answer

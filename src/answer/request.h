@@ -20,8 +20,8 @@ inline constexpr std::string_view kEndedQueue = "answered";
 inline constexpr std::string_view kAnalyze = "analyze_image";
 inline constexpr std::string_view kComplete = "complete_answer";
 inline constexpr std::string_view kFullQuery = "full_query";
-inline constexpr std::string_view kEnded = "ended";
-inline constexpr std::string_view kFailed = "failed";
+inline constexpr std::string_view kEndedKind = "ended";
+inline constexpr std::string_view kFailedKind = "failed";
 
 inline constexpr Milliseconds kAnalysisTimeout{10 * 60 * 1000};
 inline constexpr Milliseconds kAnswerTimeout{10 * 60 * 1000};
