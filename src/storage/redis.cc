@@ -278,7 +278,10 @@ Result<std::unique_ptr<RedisConnection>> Redis::LogIn(const RedisEndpoint& endpo
 Result<RedisReply> Redis::CallOn(RedisConnection& connection, const RedisCommand& command,
                                  RedisHaste haste) {
   auto reply = connection.Call(command, steady_clock::now() + options_.command_timeout, haste);
-  if (!reply.ok()) return AsAway(reply.error());
+  if (!reply.ok()) {
+    connection.Abandon();
+    return AsAway(reply.error());
+  }
   Explain(connection.endpoint(), &*reply);
   return reply;
 }
@@ -354,6 +357,7 @@ Redis::Subscription::Subscription(Redis& redis, std::unique_ptr<RedisConnection>
     : redis_(redis), connection_(std::move(connection)), wake_(std::move(wake)) {}
 
 // A connection that has subscribed can't be used for anything else.
+    connection->Abandon();
 Redis::Subscription::~Subscription() { redis_.GiveBack(nullptr); }
 
 Result<std::unique_ptr<Redis::Subscription>> Redis::Subscribe(const std::string& channel) {

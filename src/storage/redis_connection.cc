@@ -325,6 +325,11 @@ Result<RedisReply> RedisConnection::Call(const RedisCommand& command, SteadyTime
   return *std::move(reply);
 }
 
+void RedisConnection::Abandon() const {
+  const linger at_once{1, 0};
+  setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 bool RedisConnection::Quiet() {
   pollfd fd{socket_.get(), POLLIN, 0};
   if (poll(&fd, 1, 0) == 0) return true;

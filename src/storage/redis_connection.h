@@ -73,6 +73,9 @@ class RedisConnection {
   // wants the processor: to be woken takes longer than a short answer.
   void WatchFor(std::chrono::microseconds duration) const;
   Result<RedisReply> Call(const RedisCommand& command, SteadyTime deadline, RedisHaste haste = {});
+  // Before it is dropped with a call unanswered: what the other machine hasn't got yet is never
+  // sent, so that it isn't executed minutes later, when nobody waits for the answer any more.
+  void Abandon() const;
   // Between calls: whether the other side is still there and has said nothing unasked for.
   bool Quiet();
   const RedisEndpoint& endpoint() const { return endpoint_; }

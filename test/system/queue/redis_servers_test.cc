@@ -496,6 +496,54 @@ TEST_F(RedisServers, DatabaseNumberKeepsSystemsApart) {
   EXPECT_NE(*first->StateId(), *second->StateId());
 }
 
+// Accepts one connection and reads nothing of it until it is asked to.
+class Deaf {
+ public:
+  Deaf() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    const int small = 4096;
+    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(socket_.get(), 1), 0);
+    getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+  int port() const { return port_; }
+  // Everything that still comes; how many bytes, and the error at the end (0: a regular end).
+  std::pair<size_t, int> ReadAll() {
+    const Fd connection(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::string buffer(1 << 16, '\0');
+    for (size_t bytes = 0;;) {
+      const ssize_t got = read(connection.get(), buffer.data(), buffer.size());
+      if (got <= 0) return {bytes, got == 0 ? 0 : errno};
+      bytes += static_cast<size_t>(got);
+    }
+  }
+
+ private:
+  const Fd socket_;
+  int port_ = 0;
+};
+
+TEST_F(RedisServers, CommandThatWasGivenUpIsNotSentLater) {
+  Deaf server;
+  storage::RedisOptions options;
+  options.port = server.port();
+  options.command_timeout = Milliseconds(200);
+  const auto redis = storage::Redis::Make(options);
+  ASSERT_TRUE(redis.ok());
+  const std::string value(1 << 20, 'x');
+  const auto answer = (*redis)->Call(storage::RedisCommand("SET").Add("key").Add(value));
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.code(), Code::kUnavailable);
+  const auto [bytes, error] = server.ReadAll();
+  EXPECT_LT(bytes, value.size());
+  EXPECT_EQ(error, ECONNRESET);
+}
+
 TEST_F(RedisServers, TlsWithUserAndPassword) {
   const TemporaryDirectory keys;
   const std::string at = keys.path() + "/";
