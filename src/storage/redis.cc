@@ -68,9 +68,24 @@ void Redis::Explain(const RedisEndpoint& endpoint, RedisReply* reply) const {
           "(redis.user, redis.password)";
   } else if (begins("ERR AUTH")) {
     why = "has no password, but is sent one (redis.password)";
-  } else if (begins("NOPERM") || begins("ERR The user executing the script can't")) {
+  } else if (begins("NOPERM") || begins("ERR The user executing the script can't") ||
+             begins("ERR ACL failure in script")) {
     why = user + " may not do what the queue needs: " + rest +
           " (redis.user; docs/formats.md lists the permissions)";
+  } else if (begins("OOM")) {
+    why =
+        "its memory is full (maxmemory); it takes no more until some of it is free or maxmemory "
+        "raised";
+  } else if (begins("READONLY")) {
+    why =
+        "is a read-only replica now; after a fail-over redis.sentinels would tell where the master "
+        "is";
+  } else if (begins("BUSY ")) {
+    why = "is kept busy by a script of somebody else (SCRIPT KILL or FUNCTION KILL ends it)";
+  } else if (begins("MISCONF")) {
+    why = "can't write to its disk: " + rest;
+  } else if (begins("LOADING")) {
+    why = "is still loading its data from disk";
   } else if (begins("DENIED")) {
     why =
         "runs in protected mode and answers its own machine only; give it a password and set "
@@ -82,10 +97,9 @@ void Redis::Explain(const RedisEndpoint& endpoint, RedisReply* reply) const {
     return;
   }
   // The first word stays: it says what the error means.
-  const bool permission = RedisError(*reply).code == Code::kPermission;
-  const std::string word = permission && !begins("ERR") ? text.substr(0, text.find(' '))
-                           : permission                 ? "NOPERM"
-                                                        : "ERR";
+  const std::string word = !begins("ERR") ? text.substr(0, text.find(' '))
+                           : RedisError(*reply).code == Code::kPermission ? "NOPERM"
+                                                                          : "ERR";
   reply->text = word + " redis " + endpoint.text() + ": " + why;
 }
 

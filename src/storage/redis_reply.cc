@@ -81,6 +81,7 @@ constexpr std::array kMeanings{
     Meaning{"ERR invalid password", Code::kPermission},
     Meaning{"ERR AUTH", Code::kPermission},
     Meaning{"ERR The user executing the script can't", Code::kPermission},
+    Meaning{"ERR ACL failure in script", Code::kPermission},
     Meaning{"DENIED", Code::kPermission},
     Meaning{"OOM", Code::kExhausted},
     Meaning{"MISCONF", Code::kExhausted},

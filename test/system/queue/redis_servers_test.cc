@@ -341,6 +341,25 @@ TEST_F(RedisServers, FullServerTakesNoTasksButLetsThemEnd) {
   EXPECT_EQ(queue->Get(id)->status, Status::kFinished);
 }
 
+TEST_F(RedisServers, ServerThatTakesNothingNowIsNamedWithTheReason) {
+  RedisServer server;
+  const auto queue = Open(OptionsFor(server));
+  const std::string where = "redis 127.0.0.1:" + std::to_string(server.port()) + ": ";
+  server.Call({"CONFIG", "SET", "maxmemory", "1"});
+  const auto full = queue->Enqueue(MakeTask());
+  ASSERT_FALSE(full.ok());
+  EXPECT_EQ(full.code(), Code::kExhausted);
+  EXPECT_THAT(full.message(), testing::AllOf(HasSubstr(where), HasSubstr("maxmemory")));
+  server.Call({"CONFIG", "SET", "maxmemory", "0"});
+  server.Call({"REPLICAOF", "127.0.0.1", std::to_string(test::FreePort())});
+  const auto degraded = queue->Enqueue(MakeTask());
+  ASSERT_FALSE(degraded.ok());
+  EXPECT_EQ(degraded.code(), Code::kUnavailable);
+  EXPECT_THAT(degraded.message(), testing::AllOf(HasSubstr(where), HasSubstr("read-only replica")));
+  server.Call({"REPLICAOF", "NO", "ONE"});
+  EXPECT_TRUE(queue->Enqueue(MakeTask()).ok());
+}
+
 TEST_F(RedisServers, HealthTellsOfPersistenceAndClock) {
   RedisServer server;
   const auto redis = storage::Redis::Make(OptionsFor(server).server);
