@@ -40,11 +40,18 @@ std::optional<RedisEndpoint> RedirectOf(const RedisReply& reply, std::string_vie
 
 // Errors that say that this server is not, or not now, the one to ask.
 bool IsElsewhere(const RedisReply& reply) {
-  constexpr std::array<std::string_view, 6> kWords{"READONLY", "LOADING", "MASTERDOWN",
-                                                   "MOVED",    "ASK",     "CLUSTERDOWN"};
+  constexpr std::array<std::string_view, 5> kWords{"READONLY", "LOADING", "MASTERDOWN", "MOVED",
+                                                   "CLUSTERDOWN"};
   return reply.is_error() && std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) {
            return reply.text.starts_with(word);
          });
+}
+
+// A slot of which some keys are here and some are there already. Our scripts use many keys that
+// they find out by themselves, so neither node can run them (redis/base.lua).
+bool IsMoving(std::string_view error) {
+  return error.starts_with("ASK ") || error.starts_with("TRYAGAIN") ||
+         error.starts_with("ERR Script attempted to access a non local key");
 }
 
 // A time-out is, to whoever calls, a server that is away.
@@ -86,6 +93,8 @@ void Redis::Explain(const RedisEndpoint& endpoint, RedisReply* reply) const {
     why = "can't write to its disk: " + rest;
   } else if (begins("LOADING")) {
     why = "is still loading its data from disk";
+  } else if (IsMoving(text)) {
+    why = "its slot is on the way to another node of the cluster; what needs it waits for that";
   } else if (begins("DENIED")) {
     why =
         "runs in protected mode and answers its own machine only; give it a password and set "
@@ -97,7 +106,8 @@ void Redis::Explain(const RedisEndpoint& endpoint, RedisReply* reply) const {
     return;
   }
   // The first word stays: it says what the error means.
-  const std::string word = !begins("ERR") ? text.substr(0, text.find(' '))
+  const std::string word = IsMoving(text)   ? "TRYAGAIN"
+                           : !begins("ERR") ? text.substr(0, text.find(' '))
                            : RedisError(*reply).code == Code::kPermission ? "NOPERM"
                                                                           : "ERR";
   reply->text = word + " redis " + endpoint.text() + ": " + why;
@@ -262,7 +272,8 @@ Result<std::unique_ptr<RedisConnection>> Redis::ConnectTo(RedisEndpoint endpoint
     Explain(endpoint, &probe);
     const auto moved = RedirectOf(probe, "MOVED ", endpoint);
     if (!moved) {
-      if (probe.is_error() && !probe.text.starts_with("ASK")) return RedisError(probe);
+      // One whose keys are on their way is still the one to ask.
+      if (probe.is_error() && !probe.text.starts_with("TRYAGAIN")) return RedisError(probe);
       return connection;
     }
     endpoint = *moved;
@@ -300,12 +311,6 @@ Result<RedisReply> Redis::CallOn(RedisConnection& connection, const RedisCommand
   return reply;
 }
 
-Result<RedisReply> Redis::CallAsking(const RedisEndpoint& endpoint, const RedisCommand& command) {
-  const auto connection = TRY(LogIn(endpoint));
-  TRY(CallOn(*connection, RedisCommand("ASKING")));
-  return CallOn(*connection, command);
-}
-
 Result<RedisReply> Redis::Call(const RedisCommand& command, RedisHaste haste) {
   for (int redirects = 0;; ++redirects) {
     std::unique_ptr<RedisConnection> connection = TRY(Borrow());
@@ -318,11 +323,9 @@ Result<RedisReply> Redis::Call(const RedisCommand& command, RedisHaste haste) {
       GiveBack(std::move(connection));
       return reply;
     }
-    const auto asked = RedirectOf(*reply, "ASK ", connection->endpoint());
     const auto moved = RedirectOf(*reply, "MOVED ", connection->endpoint());
     connection.reset();
     GiveBack(nullptr);
-    if (asked) return CallAsking(*asked, command);
     Forget();
     if (!moved || redirects == kRedirectsMax) return reply;
     const std::lock_guard lock(mutex_);
@@ -354,6 +357,7 @@ Result<std::vector<RedisReply>> Redis::Pipeline(std::span<const RedisCommand> co
   };
   const Result<> done = run();
   if (!done.ok()) {
+    connection->Abandon();
     GiveBack(nullptr);
     return AsAway(done.error());
   }
@@ -371,7 +375,6 @@ Redis::Subscription::Subscription(Redis& redis, std::unique_ptr<RedisConnection>
     : redis_(redis), connection_(std::move(connection)), wake_(std::move(wake)) {}
 
 // A connection that has subscribed can't be used for anything else.
-    connection->Abandon();
 Redis::Subscription::~Subscription() { redis_.GiveBack(nullptr); }
 
 Result<std::unique_ptr<Redis::Subscription>> Redis::Subscribe(const std::string& channel) {

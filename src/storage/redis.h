@@ -49,7 +49,8 @@ class Redis {
   static Result<std::shared_ptr<Redis>> Make(const RedisOptions& options);
 
   // The answer, also when it's an error reply: kUnavailable when there was none within the
-  // time-outs. A command that got no answer may have been executed. Follows redirects of a cluster.
+  // time-outs. A command that got no answer may have been executed. Follows a slot of a cluster
+  // that has moved; while it moves the answer is the error TRYAGAIN (kUnavailable).
   Result<RedisReply> Call(const RedisCommand& command, RedisHaste haste = {});
   // The same, with error replies as errors.
   Result<RedisReply> Ask(const RedisCommand& command);
@@ -100,8 +101,6 @@ class Redis {
                             RedisHaste haste = {});
   // Says of a refusal who refuses, and what may be wrong; other replies stay as they are.
   void Explain(const RedisEndpoint& endpoint, RedisReply* reply) const;
-  // As kAsking: once, on a connection of its own.
-  Result<RedisReply> CallAsking(const RedisEndpoint& endpoint, const RedisCommand& command);
   void Forget();  // where the server was
 
   const RedisOptions options_;

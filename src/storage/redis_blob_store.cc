@@ -25,11 +25,13 @@ constexpr size_t kChunksAtOnce = 256;  // 4 MiB
 constexpr size_t kRandomDigits = 24;
 constexpr size_t kIdDigits = 32;
 
-// Both scripts: KEYS = PREFIX .. 'blobs:bytes' (all keys are made from PREFIX); `drop` removes a
-// blob and gives its room back.
+// All scripts: KEYS = PREFIX .. 'blobs:bytes' (all keys are made from PREFIX); `drop` removes a
+// blob and gives its room back. The key that isn't there fails, before anything is written, while a
+// cluster moves the slot away.
 #define MSEARCH_BLOBS_COMMON                                                                     \
   "local prefix = string.sub(KEYS[1], 1, -12)\n"                                                 \
   "local index = prefix .. 'blobs:index'\n"                                                      \
+  "redis.call('EXISTS', prefix .. 'blobs:none')\n"                                               \
   "local time = redis.call('TIME')\n"                                                            \
   "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"                                    \
   "local function drop(id)\n"                                                                    \

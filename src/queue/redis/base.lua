@@ -38,7 +38,7 @@ local SEARCHED_MAX = 1000       -- of a list, from either end, for a member that
 local ARGUMENTS_MAX = 4000      -- of one command: unpack() has a limit
 
 -- Of the call under way.
-local prefix, meta, now, now_text, tail, ids, indexed, readied, unsettled, settling, woken, hurried
+local prefix, tagged, meta, now, now_text, tail, ids, indexed, readied, unsettled, settling, woken, hurried
 
 -- Names of keys and fields by queue, which cost more to make than to remember.
 local names, names_size
@@ -52,7 +52,11 @@ local function begin(keys, args)
   end
   if keys[1] ~= meta then
     meta, prefix, names, names_size = keys[1], sub(keys[1], 1, -11), {}, 0
+    tagged = find(prefix, '{', 1, true)
   end
+  -- While a cluster moves our slot away, a command on a key that isn't there (any more) is an error, which
+  -- would end the call with half of it done. So it is met before anything is written.
+  if tagged then call('EXISTS', prefix .. 'queue:none') end
   now = tonumber(args[1])
   if not now then
     local time = call('TIME')

@@ -487,34 +487,6 @@ class Stranger {
   std::jthread thread_;
 };
 
-TEST_F(RedisServers, WhatIsNoRedisIsToldFromOneThatIsAway) {
-  RedisQueueOptions options;
-  const Stranger web("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-  options.server.port = web.port();
-  EXPECT_THAT(RefusalOf(options),
-              testing::AllOf(HasSubstr("another protocol than Redis's"), HasSubstr("redis.port")));
-  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kInvalid);
-  options.server.tls = true;
-  EXPECT_THAT(RefusalOf(options), HasSubstr("does not speak TLS on this port (redis.tls"));
-  options.server.tls = false;
-  const Stranger silent("");
-  options.server.port = silent.port();
-  options.server.connect_timeout = Milliseconds(300);
-  EXPECT_THAT(RefusalOf(options), HasSubstr("hangs, or is no Redis (redis.host, redis.port)"));
-  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kUnavailable);
-}
-
-TEST_F(RedisServers, DatabaseNumberKeepsSystemsApart) {
-  RedisServer server;
-  RedisQueueOptions options = OptionsFor(server);
-  const auto first = Open(options);
-  options.server.db = 3;
-  const auto second = Open(options);
-  ASSERT_TRUE(first->Enqueue(MakeTask()).ok());
-  EXPECT_THAT(*second->TakeLeases(Request()), IsEmpty());
-  EXPECT_NE(*first->StateId(), *second->StateId());
-}
-
 // Accepts one connection and reads nothing of it until it is asked to.
 class Deaf {
  public:
@@ -561,6 +533,34 @@ TEST_F(RedisServers, CommandThatWasGivenUpIsNotSentLater) {
   const auto [bytes, error] = server.ReadAll();
   EXPECT_LT(bytes, value.size());
   EXPECT_EQ(error, ECONNRESET);
+}
+
+TEST_F(RedisServers, WhatIsNoRedisIsToldFromOneThatIsAway) {
+  RedisQueueOptions options;
+  const Stranger web("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+  options.server.port = web.port();
+  EXPECT_THAT(RefusalOf(options),
+              testing::AllOf(HasSubstr("another protocol than Redis's"), HasSubstr("redis.port")));
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kInvalid);
+  options.server.tls = true;
+  EXPECT_THAT(RefusalOf(options), HasSubstr("does not speak TLS on this port (redis.tls"));
+  options.server.tls = false;
+  const Stranger silent("");
+  options.server.port = silent.port();
+  options.server.connect_timeout = Milliseconds(300);
+  EXPECT_THAT(RefusalOf(options), HasSubstr("hangs, or is no Redis (redis.host, redis.port)"));
+  EXPECT_EQ(OpenRedisQueue(options).code(), Code::kUnavailable);
+}
+
+TEST_F(RedisServers, DatabaseNumberKeepsSystemsApart) {
+  RedisServer server;
+  RedisQueueOptions options = OptionsFor(server);
+  const auto first = Open(options);
+  options.server.db = 3;
+  const auto second = Open(options);
+  ASSERT_TRUE(first->Enqueue(MakeTask()).ok());
+  EXPECT_THAT(*second->TakeLeases(Request()), IsEmpty());
+  EXPECT_NE(*first->StateId(), *second->StateId());
 }
 
 TEST_F(RedisServers, TlsWithUserAndPassword) {
@@ -668,29 +668,77 @@ TEST_F(RedisServers, SentinelsNameTheMasterBeforeAndAfterAFailOver) {
   EXPECT_EQ(*queue->StateId(), state);
 }
 
+// Three nodes, and the slot of "{msearch}:" on its way from one to another.
+class Cluster {
+ public:
+  Cluster() {
+    for (int i = 0; i < 3; ++i) {
+      nodes_.push_back(std::make_unique<RedisServer>(std::vector<std::string>{
+          "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port",
+          std::to_string(test::FreePort()), "--cluster-config-file", "nodes.conf"}));
+    }
+    std::string addresses;
+    for (const auto& node : nodes_) {
+      addresses += " 127.0.0.1:" + std::to_string(node->port());
+      hosts_ += (hosts_.empty() ? "127.0.0.1:" : ",127.0.0.1:") + std::to_string(node->port());
+    }
+    const std::string create =
+        "redis-cli --cluster create" + addresses + " --cluster-yes >/dev/null 2>&1";
+    EXPECT_EQ(std::system(create.c_str()), 0);
+    for (const auto& node : nodes_) {
+      EXPECT_TRUE(Eventually([&] {
+        return node->Call({"CLUSTER", "INFO"}).find("cluster_state:ok") != std::string::npos;
+      }));
+    }
+  }
+  const std::string& hosts() const { return hosts_; }
+
+  // As `redis-cli --cluster reshard` does it.
+  void BeginMove() {
+    slot_ = nodes_[0]->Call({"CLUSTER", "KEYSLOT", "{msearch}:queue:meta"});
+    from_ = std::find_if(nodes_.begin(), nodes_.end(), [](const auto& node) {
+              return node->Call({"EXISTS", "{msearch}:queue:meta"}) == "1";
+            })->get();
+    to_ = from_ == nodes_[0].get() ? nodes_[1].get() : nodes_[0].get();
+    to_->Call({"CLUSTER", "SETSLOT", slot_, "IMPORTING", from_->Call({"CLUSTER", "MYID"})});
+    from_->Call({"CLUSTER", "SETSLOT", slot_, "MIGRATING", to_->Call({"CLUSTER", "MYID"})});
+  }
+  // The keys that there are, or these only.
+  void MoveKeys(std::vector<std::string> keys = {}) {
+    const bool all = keys.empty();
+    do {
+      std::vector<std::string> migrate{"MIGRATE", "127.0.0.1", std::to_string(to_->port()), "", "0",
+                                       "5000",    "KEYS"};
+      if (all) {
+        const std::string there = from_->Call({"CLUSTER", "GETKEYSINSLOT", slot_, "100"});
+        keys.clear();
+        for (const std::string_view key : Split(there, '\n')) {
+          if (!key.empty()) keys.emplace_back(key);
+        }
+        if (keys.empty()) break;
+      }
+      migrate.insert(migrate.end(), keys.begin(), keys.end());
+      from_->Call(migrate);
+    } while (all);
+  }
+  void EndMove() {
+    const std::string to_id = to_->Call({"CLUSTER", "MYID"});
+    for (const auto& node : nodes_) node->Call({"CLUSTER", "SETSLOT", slot_, "NODE", to_id});
+    EXPECT_TRUE(Eventually([&] { return to_->Call({"EXISTS", "{msearch}:queue:meta"}) == "1"; }));
+  }
+
+ private:
+  std::vector<std::unique_ptr<RedisServer>> nodes_;
+  std::string hosts_;
+  std::string slot_;
+  RedisServer* from_ = nullptr;
+  RedisServer* to_ = nullptr;
+};
+
 TEST_F(RedisServers, ClusterKeepsTheQueueInOneSlotAndIsFollowedWhenItMoves) {
-  std::vector<std::unique_ptr<RedisServer>> nodes;
-  for (int i = 0; i < 3; ++i) {
-    nodes.push_back(std::make_unique<RedisServer>(std::vector<std::string>{
-        "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port",
-        std::to_string(test::FreePort()), "--cluster-config-file", "nodes.conf"}));
-  }
-  std::string addresses;
-  std::string hosts;
-  for (const auto& node : nodes) {
-    addresses += " 127.0.0.1:" + std::to_string(node->port());
-    hosts += (hosts.empty() ? "127.0.0.1:" : ",127.0.0.1:") + std::to_string(node->port());
-  }
-  const std::string create =
-      "redis-cli --cluster create" + addresses + " --cluster-yes >/dev/null 2>&1";
-  ASSERT_EQ(std::system(create.c_str()), 0);
-  for (const auto& node : nodes) {
-    ASSERT_TRUE(Eventually([&] {
-      return node->Call({"CLUSTER", "INFO"}).find("cluster_state:ok") != std::string::npos;
-    }));
-  }
+  Cluster cluster;
   RedisQueueOptions options;
-  options.server.host = hosts;
+  options.server.host = cluster.hosts();
   const auto untagged = OpenRedisQueue(options);
   ASSERT_FALSE(untagged.ok());
   EXPECT_EQ(untagged.code(), Code::kInvalid);
@@ -701,33 +749,11 @@ TEST_F(RedisServers, ClusterKeepsTheQueueInOneSlotAndIsFollowedWhenItMoves) {
   std::vector<TaskId> ids;
   for (int i = 0; i < 20; ++i) ids.push_back(*queue->Enqueue(MakeTask()));
 
-  const std::string slot = nodes[0]->Call({"CLUSTER", "KEYSLOT", "{msearch}:queue:meta"});
-  const auto owns = [&](const RedisServer& node) {
-    return node.Call({"EXISTS", "{msearch}:queue:meta"}) == "1";
-  };
-  const auto from =
-      std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return owns(*n); });
-  ASSERT_NE(from, nodes.end());
-  RedisServer& target = from == nodes.begin() ? *nodes[1] : *nodes[0];
-  const std::string from_id = (*from)->Call({"CLUSTER", "MYID"});
-  const std::string to_id = target.Call({"CLUSTER", "MYID"});
-
   Worker worker(queue);
-  // As `redis-cli --cluster reshard` does it, while work goes on.
-  target.Call({"CLUSTER", "SETSLOT", slot, "IMPORTING", from_id});
-  (*from)->Call({"CLUSTER", "SETSLOT", slot, "MIGRATING", to_id});
-  while (true) {
-    const std::string keys = (*from)->Call({"CLUSTER", "GETKEYSINSLOT", slot, "100"});
-    if (keys.empty()) break;
-    std::vector<std::string> migrate{"MIGRATE", "127.0.0.1", std::to_string(target.port()), "", "0",
-                                     "5000",    "KEYS"};
-    for (const std::string_view key : Split(keys, '\n')) {
-      if (!key.empty()) migrate.emplace_back(key);
-    }
-    (*from)->Call(migrate);
-  }
-  for (const auto& node : nodes) node->Call({"CLUSTER", "SETSLOT", slot, "NODE", to_id});
-  ASSERT_TRUE(Eventually([&] { return owns(target); }));
+  // While work goes on.
+  cluster.BeginMove();
+  cluster.MoveKeys();
+  cluster.EndMove();
   Result<TaskId> last = queue->Enqueue(MakeTask());
   ASSERT_TRUE(Eventually([&] {
     if (!last.ok()) last = queue->Enqueue(MakeTask());
@@ -740,6 +766,46 @@ TEST_F(RedisServers, ClusterKeepsTheQueueInOneSlotAndIsFollowedWhenItMoves) {
       return task.ok() && task->status == Status::kFinished;
     })) << id;
   }
+}
+
+TEST_F(RedisServers, QueueWhoseSlotIsOnItsWayDoesNothingByHalves) {
+  Cluster cluster;
+  RedisQueueOptions options;
+  options.server.host = cluster.hosts();
+  options.prefix = "{msearch}:";
+  const std::shared_ptr<TaskQueue> queue = Open(options);
+  ASSERT_NE(queue, nullptr);
+  NewTask first = MakeTask();
+  first.unique_key = "file 1";
+  const TaskId id = *queue->Enqueue(first);
+  const auto leases = queue->TakeLeases(Request());
+  ASSERT_TRUE(leases.ok()) << leases.message();
+  NewTask next = MakeTask();
+  next.queue = "embed";
+  next.unique_key = "file 1";
+  queue::Completion completion{leases->at(0), Json::object(), {next}};
+
+  // Whether the key that decides where calls go has been moved or not.
+  for (const bool with_meta : {false, true}) {
+    cluster.BeginMove();
+    if (with_meta) cluster.MoveKeys({"{msearch}:queue:meta"});
+    const auto told = queue->Complete(std::span(&completion, 1));
+    ASSERT_FALSE(told.ok()) << with_meta;
+    EXPECT_EQ(told.code(), Code::kUnavailable) << told.message();
+    EXPECT_THAT(told.message(), HasSubstr("on the way to another node"));
+    EXPECT_EQ(queue->Enqueue(MakeTask()).code(), Code::kUnavailable);
+    cluster.MoveKeys();
+    cluster.EndMove();
+    ASSERT_TRUE(Eventually([&] { return queue->Get(id).ok(); }));
+    EXPECT_EQ(queue->Get(id)->status, Status::kStarted);
+  }
+  const auto told = queue->Complete(std::span(&completion, 1));
+  ASSERT_TRUE(told.ok()) << told.message();
+  ASSERT_TRUE(told->at(0).ok()) << told->at(0).message();
+  EXPECT_EQ(queue->Get(id)->status, Status::kFinished);
+  TaskFilter follow_ups;
+  follow_ups.queue = "embed";
+  EXPECT_EQ(queue->Count(follow_ups).value_or(0), 1);
 }
 
 TEST_F(RedisServers, PoisonTaskStopsAfterTwoCrashes) {
