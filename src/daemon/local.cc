@@ -59,10 +59,15 @@ std::vector<cli::Check> RedisChecks(const queue::RedisQueueOptions& options) {
   }
   std::vector<cli::Check> checks;
   const bool fit = health->faults.empty();
-  checks.push_back(
-      {"redis", fit,
-       fit ? (*redis)->where() + ", version " + health->version : health->faults.front(),
-       "change its configuration"});
+  const Result<> rights = queue::CheckRights(**redis, options.prefix);
+  if (fit && !rights.ok()) {
+    checks.push_back({"redis", false, rights.message(), AdviceFor(rights.code())});
+  } else {
+    checks.push_back(
+        {"redis", fit,
+         fit ? (*redis)->where() + ", version " + health->version : health->faults.front(),
+         "change its configuration"});
+  }
   const bool persists = health->warnings.empty();
   checks.push_back({"redis persistence", persists,
                     persists ? "appends to a file" : health->warnings.front(),

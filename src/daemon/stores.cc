@@ -46,7 +46,12 @@ Result<std::shared_ptr<storage::BlobStore>> OpenBlobsInRedis(
   storage::RedisBlobOptions options;
   options.prefix = redis->prefix;
   options.bytes_max = static_cast<uint64_t>(settings.Integer("blobs.bytes_max"));
-  auto store = storage::OpenRedisBlobStore(TRY(storage::Redis::Make(server)), options);
+  const auto connection = TRY(storage::Redis::Make(server));
+  // What only people can change is told now; a server that is away is nothing new.
+  const auto probe =
+      connection->Ask(storage::RedisCommand("EVAL").Add("return 1").Add(1).Add(server.route_key));
+  if (!probe.ok() && probe.code() == Code::kPermission) return probe.error();
+  auto store = storage::OpenRedisBlobStore(connection, options);
   return std::shared_ptr<storage::BlobStore>(
       storage::WithFallback(std::move(store), std::move(behind)));
 }

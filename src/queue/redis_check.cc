@@ -38,6 +38,19 @@ std::optional<bool> SavesSnapshots(storage::Redis& redis) {
 
 }  // namespace
 
+Result<> CheckRights(storage::Redis& redis, const std::string& prefix) {
+  // Channels that nobody listens to.
+  const std::string hand = prefix + "queue:hand:0";
+  for (const RedisCommand& command : {RedisCommand("SPUBLISH").Add(hand).Add(""),
+                                      RedisCommand("PUBSUB").Add("SHARDNUMSUB").Add(hand)}) {
+    const RedisReply reply = TRY(redis.Call(command));
+    if (!reply.is_error()) continue;
+    const Error error = storage::RedisError(reply);
+    if (error.code == Code::kPermission) return error;
+  }
+  return Ok{};
+}
+
 Result<RedisHealth> CheckRedis(storage::Redis& redis) {
   const RedisReply info = TRY(redis.Ask(RedisCommand("INFO")));
   const auto values = ParseInfo(info.text);

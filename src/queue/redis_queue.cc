@@ -66,8 +66,9 @@ Result<std::unique_ptr<TaskQueue>> OpenRedisQueue(const RedisQueueOptions& optio
   for (const std::string& warning : health.warnings) {
     if (options.warns) LOG_WARNING("{}", warning);
   }
-  auto queue = std::make_unique<RedisQueue>(options, std::move(redis));
+  auto queue = std::make_unique<RedisQueue>(options, redis);
   TRY(queue->LoadFunctions());
+  TRY(CheckRights(*redis, options.prefix));
   return std::unique_ptr<TaskQueue>(std::move(queue));
 }
 

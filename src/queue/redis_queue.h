@@ -13,7 +13,8 @@
 
 namespace msearch::queue {
 
-// A library to which a queue belongs, since its tasks name files by the numbers that they have there.
+// A library to which a queue belongs, since its tasks name files by the numbers that they have
+// there.
 struct QueueLibrary {
   std::string id;     // the same whenever it's opened; empty: none
   std::string place;  // for people: its folder and machine
@@ -41,8 +42,8 @@ struct RedisQueueOptions {
 
 // Connects and checks the server: kUnsupported for one that is too old, kInvalid for one that may
 // evict tasks (maxmemory-policy) or for a cluster without a hash tag in `prefix`, kPermission when
-// it doesn't let us in, kUnavailable when it can't be reached. Warns in the log when it doesn't
-// persist, if `warns`.
+// it doesn't let us in or do what is needed, kUnavailable when it can't be reached. Warns in the
+// log when it doesn't persist, if `warns`.
 Result<std::unique_ptr<TaskQueue>> OpenRedisQueue(const RedisQueueOptions& options);
 
 // What a person should know about a server that holds the queue.
@@ -57,5 +58,8 @@ struct RedisHealth {
   bool cluster = false;   // one of its nodes
 };
 Result<RedisHealth> CheckRedis(storage::Redis& redis);
+// Whether our user may do what the functions do besides reading and writing keys, which would else
+// come to light in the middle of the work. kPermission says what is missing.
+Result<> CheckRights(storage::Redis& redis, const std::string& prefix);
 
 }  // namespace msearch::queue

@@ -262,6 +262,22 @@ TEST_F(RedisBlobStoreTest, OnlyWhatIsOlderIsRemoved) {
   EXPECT_EQ(store->bytes(), 0U);
 }
 
+TEST_F(RedisBlobStoreTest, MissingRightIsNoFaultOfTheBytes) {
+  EXPECT_EQ(
+      server_->Call({"ACL", "SETUSER", "poor", "on", ">secret", "~*", "&*", "+@all", "-eval"}),
+      "OK");
+  RedisOptions options;
+  options.port = server_->port();
+  options.user = "poor";
+  options.password = "secret";
+  const auto store =
+      OpenRedisBlobStore(Redis::Make(options).value(), {"", 10 << 20, std::chrono::hours(1)});
+  const auto refused = store->Put("bytes");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.code(), Code::kUnavailable);
+  EXPECT_NE(refused.message().find("eval"), std::string::npos) << refused.message();
+}
+
 TEST_F(RedisBlobStoreTest, AnotherStoreTakesOverWhileTheServerIsAway) {
   const TemporaryDirectory directory;
   auto files = std::move(OpenFileBlobStore(directory.path(), 10 << 20)).value();

@@ -68,6 +68,13 @@ constexpr char kRemove[] = MSEARCH_BLOBS_COMMON "return drop(ARGV[2])\n";
 // ARGV = bytes of a chunk, age. Returns how many were removed, at most 200.
 constexpr char kRemoveOld[] = MSEARCH_BLOBS_COMMON "return drop_until(now - ARGV[2])\n";
 
+// A right that our user lacks is no fault of who has bytes to store.
+template <typename T>
+Result<T> AsAway(Result<T> result) {
+  if (result.ok() || result.code() != Code::kPermission) return result;
+  return Error{Code::kUnavailable, result.message()};
+}
+
 class RedisBlobStore final : public BlobStore {
  public:
   RedisBlobStore(std::shared_ptr<Redis> redis, RedisBlobOptions options)
@@ -84,13 +91,13 @@ class RedisBlobStore final : public BlobStore {
     RedisCommand reserve = Script(kReserve);
     reserve.Add(id).Add(static_cast<int64_t>(size)).Add(static_cast<int64_t>(options_.bytes_max));
     reserve.Add(options_.ttl.count());
-    if (TRY(redis_->Ask(reserve)).integer == 0) {
+    if (TRY(AsAway(redis_->Ask(reserve))).integer == 0) {
       seen_at_ = 0;
       return Error{Code::kExhausted, "blobs: the budget of " + std::to_string(options_.bytes_max) +
                                          " bytes is used up"};
     }
     bytes_ += size;
-    const Result<> stored = Store(id, bytes);
+    const Result<> stored = AsAway(Store(id, bytes));
     if (!stored.ok()) {
       Remove(id);
       return Error{stored.code(), "blobs: " + stored.message()};
@@ -107,7 +114,7 @@ class RedisBlobStore final : public BlobStore {
       RedisCommand command("MGET");
       for (size_t i = 0; i < kChunksAtOnce && at < Chunks(size); ++i)
         command.Add(ChunkKey(id, at++));
-      const RedisReply reply = TRY(redis_->Ask(command));
+      const RedisReply reply = TRY(AsAway(redis_->Ask(command)));
       for (const RedisReply& chunk : reply.items) {
         if (chunk.type == RedisReply::Type::kNil) {
           return Error{Code::kNotFound, "blob " + id + ": not there (any more)"};
