@@ -89,12 +89,62 @@ TEST(MediaCache, WhatIsOpenOutlivesItsRemoval) {
   EXPECT_EQ(Read(*open), a);
 }
 
-TEST(MediaCache, WhatIsLargerThanItIsRefused) {
+TEST(MediaCache, WhatIsLargerThanItIsFetchedForOneUse) {
   const TemporaryDirectory folder;
   MediaCache cache(folder.path(), 100, "a");
-  const auto file = cache.Get(Sha256("x"), 101, Writes("x"));
+  const std::string large(101, 'x');
+  const auto file = cache.Get(Sha256(large), large.size(), Writes(large));
+  ASSERT_TRUE(file.ok()) << file.message();
+  EXPECT_EQ(Read(*file), large);
+  EXPECT_EQ(BytesIn(folder.path()), 0U);
+}
+
+// Writes half of it and meets the end of the disk, the first `times` times.
+MediaCache::Fill OutOfRoom(const std::string& bytes, int times, int* calls) {
+  return [=](const std::string& path) -> Result<> {
+    if ((*calls)++ >= times) return WriteFileAtomically(path, bytes);
+    TRY(WriteFileAtomically(path, bytes.substr(0, bytes.size() / 2)));
+    return Error{Code::kExhausted, path + ": write: No space left on device"};
+  };
+}
+
+TEST(MediaCache, GivesUpWhatItKeepsWhereTheDiskHasNoRoomForMore) {
+  const TemporaryDirectory folder;
+  MediaCache cache(folder.path(), 1000, "a");
+  const std::string kept(400, 'k');
+  ASSERT_TRUE(cache.Get(Sha256(kept), 400, Writes(kept)).ok());
+  const std::string wanted(400, 'w');
+  int calls = 0;
+  const auto file = cache.Get(Sha256(wanted), 400, OutOfRoom(wanted, 1, &calls));
+  ASSERT_TRUE(file.ok()) << file.message();
+  EXPECT_EQ(Read(*file), wanted);
+  EXPECT_EQ(calls, 2);
+  EXPECT_FALSE(cache.Find(Sha256(kept)).ok());
+  EXPECT_EQ(cache.problem(), "");
+}
+
+TEST(MediaCache, SaysThatItHasNoRoomAndLeavesNothingInTheWay) {
+  const TemporaryDirectory folder;
+  MediaCache cache(folder.path(), 1000, "a");
+  const std::string wanted(400, 'w');
+  int calls = 0;
+  const auto file = cache.Get(Sha256(wanted), 400, OutOfRoom(wanted, 2, &calls));
   ASSERT_FALSE(file.ok());
-  EXPECT_EQ(file.code(), Code::kTooLarge);
+  EXPECT_EQ(file.code(), Code::kExhausted);
+  EXPECT_NE(cache.problem().find("No space left on device"), std::string::npos);
+  EXPECT_EQ(BytesIn(folder.path()), 0U);
+  ASSERT_TRUE(cache.Get(Sha256(wanted), 400, Writes(wanted)).ok());
+  EXPECT_EQ(cache.problem(), "");
+}
+
+TEST(MediaCache, AFolderThatCantBeWrittenIsNoFaultOfTheFile) {
+  const TemporaryDirectory folder;
+  ASSERT_TRUE(WriteFileAtomically(folder.path() + "/media", "a file in the way").ok());
+  MediaCache cache(folder.path() + "/media", 1000, "a");
+  const auto file = cache.Get(Sha256("frog"), 4, Writes("frog"));
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.code(), Code::kUnavailable);
+  EXPECT_NE(cache.problem(), "");
 }
 
 // A controller of which the test says what it answers.

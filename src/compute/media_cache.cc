@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::chrono::minutes kToldFor{1};
+
 }  // namespace
 
 MediaCache::MediaCache(std::string directory, uint64_t bytes_max, std::string owner)
@@ -39,23 +41,67 @@ Result<Fd> MediaCache::Find(const Digest& hash) {
 
 Result<Fd> MediaCache::Get(const Digest& hash, uint64_t size, const Fill& fill) {
   if (auto found = Find(hash); found.ok()) return found;
-  if (size > bytes_max_) {
-    return Error{Code::kTooLarge,
-                 fmt::format("cache: a file of {} bytes is more than its {} bytes; see "
-                             "compute.cache_bytes_max",
-                             size, bytes_max_)};
-  }
+  auto fetched = Fetch(hash, size, fill);
+  if (fetched.ok()) Tell("");
+  return fetched;
+}
+
+Result<Fd> MediaCache::Fetch(const Digest& hash, uint64_t size, const Fill& fill) {
   MakeRoom(size);
   const std::string part = PathOf(hash) + "." + owner_ + ".part";
-  TRY(fill(part));
+  TRY(Write(part, fill));
   Fd file = TRY(OpenFile(part, O_RDONLY));
   auto got = Sha256File(file.get());
   if (!got.ok() || *got != hash) {
     unlink(part.c_str());
     return Error{Code::kUnavailable, "cache: what came is not " + hash.hex()};
   }
+  if (size > bytes_max_) {
+    unlink(part.c_str());
+    return file;
+  }
   if (rename(part.c_str(), PathOf(hash).c_str()) != 0) return ErrnoError(part, errno);
   return file;
+}
+
+Result<> MediaCache::Write(const std::string& part, const Fill& fill) {
+  // That this machine can't write is told from what may be wrong with the other.
+  if (const auto writable = OpenFile(part, O_WRONLY | O_CREAT); !writable.ok()) {
+    Tell(writable.message());
+    return Error{Code::kUnavailable, "cache: " + writable.message()};
+  }
+  Result<> filled = fill(part);
+  if (filled.ok() || filled.code() != Code::kExhausted) return filled;
+  MakeRoom(bytes_max_);
+  DropOwnParts();
+  filled = fill(part);
+  if (filled.ok() || filled.code() != Code::kExhausted) return filled;
+  // What there is of it would only be in the way of smaller ones.
+  DropOwnParts();
+  Tell(filled.message());
+  return filled;
+}
+
+void MediaCache::Tell(const std::string& problem) {
+  const std::lock_guard lock(mutex_);
+  problem_ = problem.empty() ? "" : "media can't be fetched: " + problem;
+  met_at_ = std::chrono::steady_clock::now();
+}
+
+std::string MediaCache::problem() const {
+  const std::lock_guard lock(mutex_);
+  return std::chrono::steady_clock::now() - met_at_ < kToldFor ? problem_ : "";
+}
+
+void MediaCache::DropOwnParts() {
+  std::error_code error;
+  fs::directory_iterator entry(directory_, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    const bool own = name.find("." + owner_ + ".part") != std::string::npos;
+    std::error_code ignored;
+    if (own) fs::remove(entry->path(), ignored);
+  }
 }
 
 // The parts of others count, but only whole files go: those that were used longest ago.

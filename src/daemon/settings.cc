@@ -138,8 +138,9 @@ const std::vector<Setting> kTable{
      "Of a compute server on another machine: the controller's address, http://HOST:PORT. Its "
      "access token is server.token. Empty: workers share the controller's data folder"},
     {"compute.cache_bytes_max", kInteger, "4294967296", "", "",
-     "Media fetched from the controller are kept within so many bytes", 16 * kMiB,
-     int64_t{1} << 50},
+     "Media fetched from the controller are kept within so many bytes; a larger one is fetched for "
+     "one use",
+     16 * kMiB, int64_t{1} << 50},
     {"compute.feature_timeout", kInteger, "30", "FEATURE_TIMEOUT", "",
      "Seconds that a request for one picture's vectors waits for the workers", 1, 3600},
     {"compute.batch_feature_timeout", kInteger, "60", "BATCH_FEATURE_TIMEOUT", "",

@@ -14,6 +14,7 @@
 #include "compute/controller_blobs.h"
 #include "compute/controller_link.h"
 #include "compute/fetched_media.h"
+#include "compute/media_cache.h"
 #include "daemon/asking.h"
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
@@ -128,6 +129,7 @@ struct Sources {
   std::shared_ptr<compute::ControllerLink> link;  // null: the data folder
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<ingest::MediaAccess> media;
+  std::shared_ptr<compute::MediaCache> cache;  // with `link`
   ingest::ContentKnown known;
   std::string model;   // that the controller embeds with, as it said when met; empty: not asked
   std::string device;  // that it wants embedding to be done on; empty: any
@@ -135,6 +137,12 @@ struct Sources {
   bool BesideController() const { return link == nullptr; }
   bool Away() const { return link != nullptr && link->away(); }
   bool Reachable() const { return link == nullptr || link->Reachable(); }
+  // For those who fetch media: why this machine can't take any now.
+  std::string MediaProblem() const { return cache == nullptr ? "" : cache->problem(); }
+  bool GetsMedia() const { return MediaProblem().empty() && Reachable(); }
+  bool CantFetch() const { return Away() || !MediaProblem().empty(); }
+  // For a heartbeat's "lacks".
+  Json LackOfMedia() const { return {{"name", "media"}, {"problem", MediaProblem()}}; }
 };
 
 // Connects, and gives what the controller says of itself. One that isn't there yet is waited for.
@@ -198,10 +206,10 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
     if (GetBool(hello, "blobs_in_redis").value_or(false)) {
       sources.blobs = TRY(OpenBlobsInRedis(settings, compute::OpenControllerBlobs(sources.link)));
     }
-    auto cache = std::make_shared<compute::MediaCache>(
+    sources.cache = std::make_shared<compute::MediaCache>(
         process.layout.media, static_cast<uint64_t>(settings.Integer("compute.cache_bytes_max")),
         fmt::format("{}-{}", process.arguments.role, process.arguments.number));
-    sources.media = compute::FetchedMedia(sources.link, std::move(cache));
+    sources.media = compute::FetchedMedia(sources.link, sources.cache);
     sources.known = [link = sources.link](const Digest& hash,
                                           const std::string& model_key) -> Result<bool> {
       const Json answer = TRY(
@@ -446,12 +454,15 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   worker.batch_max = 4;
   worker.lease_duration = LeaseDuration(process);
   worker.handlers["prepare"] = ingest::ReleasedWhile(
-      [&] { return sources.Away(); },
+      [&] { return sources.CantFetch(); },
       ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options));
-  worker.ready = [&] { return sources.Reachable(); };
-  if (options.reach.formats) {
-    worker.detail = [formats = *options.reach.formats] { return Json{{"formats", formats}}; };
-  }
+  worker.ready = [&] { return sources.GetsMedia(); };
+  worker.detail = [&sources, formats = options.reach.formats] {
+    Json detail = Json::object();
+    if (formats) detail["formats"] = *formats;
+    if (!sources.MediaProblem().empty()) detail["lacks"] = sources.LackOfMedia();
+    return detail;
+  };
   const std::jthread answering([&] { RunAnswerWorker(process, queue, signals.token()); });
   queue::RunWorker(*queue, worker, signals.token(), kGrace);
   return 0;
@@ -510,12 +521,13 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
       if (problem.empty()) continue;
       all.push_back({{"name", state.pack}, {"reader", state.reader}, {"problem", problem}});
     }
+    if (!sources.MediaProblem().empty()) all.push_back(sources.LackOfMedia());
     return all.empty() ? Json::object() : Json{{"lacks", all}};
   };
   worker.handlers["read"] = ingest::ReleasedWhile(
-      [&] { return sources.Away(); },
+      [&] { return sources.CantFetch(); },
       ingest::ReadHandler(sources.blobs, codec, readers, sources.media, options));
-  worker.ready = [&] { return sources.Reachable(); };
+  worker.ready = [&] { return sources.GetsMedia(); };
   worker.idle = [&] {
     for (const auto& [name, reader] : readers) reader->UnloadIfIdle();
   };

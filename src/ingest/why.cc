@@ -160,7 +160,7 @@ Result<std::string> WhyNotDone(queue::TaskQueue& queue, const Task& task, const 
     }
     return fmt::format(
         "none of the {} workers of queue {} can take anything now: they lack a "
-        "model, or can't reach the controller{}",
+        "model or room, or can't reach the controller{}",
         unable, task.queue, told);
   }
   // Ids grow with time, so those before it are the older ones, and those of higher priority.

@@ -612,6 +612,50 @@ TEST(PausedQueue, StaysPausedWhenTheQueueLosesItsStateOrItsPlace) {
   EXPECT_TRUE(Eventually([&] { return !paused() && !paused_there(); })) << server.log();
 }
 
+TEST(ComputeServer, WithoutRoomForMediaTakesNothingSaysSoAndLosesNothing) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const Machine machine;
+  if (!machine.ok()) GTEST_SKIP() << "no network namespaces here (root and iproute2 are needed)";
+  const RedisServer redis({"--bind", machine.here(), "127.0.0.1", "--protected-mode", "no"});
+  const TemporaryDirectory folder;
+  const std::string config = WithoutReading(ConfigFile(folder, machine.here(), redis.port()));
+  Server server({"--config", config, "--host", machine.here(), "--token", "secret"}, "builtin",
+                "controller");
+  // Each is larger than the disk there.
+  for (int i = 0; i < 6; ++i) {
+    Write(server.files() + "/notes-" + std::to_string(i) + ".txt",
+          "frog " + std::to_string(i) + std::string(6 << 20, ' '));
+  }
+  ASSERT_TRUE(server.Start()) << server.log();
+  server.AddRoot();
+  const auto compute = [&](const std::string& data, const std::string& mounts) {
+    return std::vector<std::string>{
+        "ip",           "netns",    "exec",
+        machine.name(), "unshare",  "-m",
+        "sh",           "-c",       "mkdir -p \"$0\" && " + mounts + " && exec \"$@\"",
+        data,           "msearch",  "run",
+        "compute",      "--config", config,
+        "--data",       data,       "--controller",
+        server.url(),   "--token",  "secret",
+        "--workers",    "1"};
+  };
+  const std::string hide = "mount -t tmpfs none " + fs::path(server.files()).parent_path().string();
+  const Background small(
+      compute(folder.path() + "/small", hide + " && mount -t tmpfs -o size=4m none \"$0\""));
+  ASSERT_TRUE(Eventually([&] {
+    return server.Get("/api/doctor").body.find("No space left on device") != std::string::npos;
+  })) << server.log()
+      << small.log();
+  const Json tasks = server.Get("/api/tasks?status=queued&limit=1").json;
+  ASSERT_FALSE(tasks["tasks"].empty());
+  EXPECT_EQ(Count(server, "failed"), 0);
+
+  const Background large(compute(folder.path() + "/large", hide));
+  ASSERT_TRUE(server.AwaitIdle()) << server.log() << large.log();
+  EXPECT_EQ(Count(server, "failed"), 0) << server.Get("/api/failures").body;
+  EXPECT_EQ(Count(server, "indexed"), 6);
+}
+
 TEST(ComputeServer, NeedsRedisForItsTasks) {
   const auto result = RunMsearch({"run", "compute", "--controller", "http://127.0.0.1:1"});
   EXPECT_EQ(result.status, 2);
