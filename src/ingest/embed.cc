@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "ingest/prepare.h"
 
 namespace msearch::ingest {
 namespace {
@@ -137,6 +138,7 @@ void Deliver(storage::BlobStore& blobs, Item* item) {
   auto vectors = blobs.Put(EncodeVectors(item->embeddings));
   if (!vectors.ok()) {
     item->outcome.status = vectors.error();
+    WaitForRoom(vectors.error(), &item->outcome);
     return;
   }
   item->parcel.vectors = *vectors;
@@ -307,7 +309,12 @@ queue::BatchHandler EmbedTextsHandler(std::shared_ptr<storage::BlobStore> blobs,
       return Ok{};
     }
     TRY(embedded);
-    job.vectors = TRY(blobs->Put(EncodeVectors(embeddings)));
+    const auto vectors = blobs->Put(EncodeVectors(embeddings));
+    if (!vectors.ok()) {
+      WaitForRoom(vectors.error(), outcome);
+      return vectors.error();
+    }
+    job.vectors = *vectors;
     outcome->result = {{"texts", texts.size()}};
     outcome->follow_ups.push_back(VectorsTask(job));
     return Ok{};

@@ -104,6 +104,57 @@ TEST(ModelHolder, KeepsAModelThatWorkedJustNow) {
   EXPECT_EQ(loads, 1);
 }
 
+// Takes what fits, and then nothing more.
+class FullStore final : public storage::BlobStore {
+ public:
+  explicit FullStore(std::shared_ptr<storage::BlobStore> behind) : behind_(std::move(behind)) {}
+  Result<std::string> Put(std::string_view) override {
+    return Error{Code::kExhausted, "blobs: No space left on device"};
+  }
+  Result<std::string> Get(const std::string& id) const override { return behind_->Get(id); }
+  void Remove(const std::string& id) override { behind_->Remove(id); }
+  uint64_t bytes() const override { return behind_->bytes(); }
+  uint64_t bytes_max() const override { return behind_->bytes_max(); }
+  Result<int> RemoveOlderThan(Milliseconds age) override { return behind_->RemoveOlderThan(age); }
+
+ private:
+  const std::shared_ptr<storage::BlobStore> behind_;
+};
+
+TEST(EmbedHandler, GivesBackWhatThereIsNoRoomForAndKeepsItsInputs) {
+  const TemporaryDirectory folder;
+  std::shared_ptr<storage::BlobStore> blobs =
+      storage::OpenFileBlobStore(folder.path(), 1 << 24).value();
+  media::Prepared prepared;
+  prepared.type = media::MediaType::kPicture;
+  prepared.pixels = {"\x07zz"};
+  prepared.segments = {{.index = 0, .pixels = 0}};
+  Parcel parcel;
+  parcel.job.file = 7;
+  parcel.job.path = "a.png";
+  parcel.job.root = "r";
+  parcel.job.root_path = "/r";
+  parcel.job.model = TargetModel{.name = "plain", .key = "plain-1", .image = {1, 1}};
+  parcel.hash = Sha256("a");
+  parcel.document = blobs->Put(EncodePrepared(prepared)).value();
+  parcel.pixels = blobs->Put(prepared.pixels[0]).value();
+  queue::Lease lease;
+  lease.task.payload = parcel.ToJson();
+  const auto holder = std::make_shared<ModelHolder>(
+      [](const std::string&) -> Result<std::unique_ptr<embedding::Embedder>> {
+        return std::unique_ptr<embedding::Embedder>(std::make_unique<PlainEmbedder>());
+      },
+      Milliseconds(1000));
+  std::vector<std::unique_ptr<queue::TaskContext>> tasks;
+  tasks.push_back(std::make_unique<OneTask>(lease));
+  const auto outcomes = EmbedHandler(std::make_shared<FullStore>(blobs), holder)(tasks);
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_TRUE(outcomes[0].release);
+  EXPECT_GT(outcomes[0].delay.count(), 0);
+  EXPECT_TRUE(blobs->Get(parcel.pixels).ok());
+  EXPECT_TRUE(blobs->Get(parcel.document).ok());
+}
+
 TEST(EmbedHandler, GivesEachPageOfADocumentTheVectorsOfItsTextOrPicture) {
   const TemporaryDirectory folder;
   std::shared_ptr<storage::BlobStore> blobs =

@@ -196,6 +196,7 @@ class Preparer {
     Result<> stored = Store(*prepared, &parcel);
     if (!stored.ok()) {
       for (const std::string& id : parcel.Blobs()) blobs_->Remove(id);
+      WaitForRoom(stored.error(), that.outcome);
       return stored;
     }
     const bool embeds =
@@ -248,6 +249,13 @@ queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
   return [preparer](std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
     return preparer->Handle(tasks);
   };
+}
+
+void WaitForRoom(const Error& error, queue::Outcome* outcome) {
+  if (error.code != Code::kExhausted) return;
+  LOG_WARNING("{}; the task is given back", error.message);
+  outcome->release = true;
+  outcome->delay = Milliseconds(2000);
 }
 
 queue::BatchHandler ReleasedWhile(std::function<bool()> away, queue::BatchHandler handler) {

@@ -35,6 +35,10 @@ queue::BatchHandler PrepareHandler(std::shared_ptr<storage::BlobStore> blobs,
                                    std::shared_ptr<MediaAccess> media, ContentKnown known,
                                    PrepareOptions options);
 
+// To give a task back, instead of counting an error, when there was no room for what it brings: a
+// full disk or Redis is no fault of its file. Leaves other outcomes as they are.
+void WaitForRoom(const Error& error, queue::Outcome* outcome);
+
 // Gives tasks back, instead of counting an error, whose outcome is one that may pass while `away`
 // says that the machine which files and blobs come from can't be reached.
 queue::BatchHandler ReleasedWhile(std::function<bool()> away, queue::BatchHandler handler);

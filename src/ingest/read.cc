@@ -1,5 +1,7 @@
 #include "ingest/read.h"
 
+#include "ingest/prepare.h"
+
 namespace msearch::ingest {
 namespace {
 
@@ -56,7 +58,12 @@ Result<> ReadOne(storage::BlobStore& blobs, media::Codec& codec, MediaAccess& me
     return Ok{};
   }
   if (!findings.ok()) return findings.error();
-  ReadingParcel parcel{job, TRY(blobs.Put(EncodeFindings(*findings)))};
+  const auto stored = blobs.Put(EncodeFindings(*findings));
+  if (!stored.ok()) {
+    WaitForRoom(stored.error(), outcome);
+    return stored.error();
+  }
+  ReadingParcel parcel{job, *stored};
   outcome->result = {{"segments", findings->segments.size()}};
   outcome->follow_ups.push_back(ReadingTask(parcel));
   return Ok{};

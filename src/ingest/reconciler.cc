@@ -18,8 +18,9 @@ constexpr int64_t kWindow = 4000;  // prepare tasks queued at a time
 constexpr auto kFullPassEvery = std::chrono::seconds(30);
 constexpr auto kStepEvery = std::chrono::seconds(1);
 constexpr auto kTidyEvery = std::chrono::seconds(60);
-constexpr auto kRetryEvery = std::chrono::minutes(10);  // what failed because something was away
-constexpr Milliseconds kBlobAgeMax{3600 * 1000};        // and of a thumbnail without a content
+constexpr auto kRetryEvery =
+    std::chrono::minutes(10);                     // what failed because something was away or full
+constexpr Milliseconds kBlobAgeMax{3600 * 1000};  // and of a thumbnail without a content
 // How long a file may be gone from one root before it shows up in another without being embedded
 // again.
 constexpr Milliseconds kOrphanAge{600 * 1000};
@@ -146,12 +147,14 @@ void Library::Reconcile(std::stop_token stop) {
     }
     if (now >= retry_at) {
       retry_at = now + kRetryEvery;
-      catalog::FailureFilter away;
-      away.code = CodeName(Code::kUnavailable);
-      const auto retried = catalog_->RetryFailures(away);
-      if (!retried.ok()) done = retried.error();
-      if (retried.ok() && *retried > 0) {
-        LOG_INFO("{} that failed because something was away are tried again", *retried);
+      for (const Code code : {Code::kUnavailable, Code::kExhausted}) {
+        catalog::FailureFilter failed;
+        failed.code = CodeName(code);
+        const auto retried = catalog_->RetryFailures(failed);
+        if (!retried.ok()) done = retried.error();
+        if (!retried.ok() || *retried == 0) continue;
+        LOG_INFO("{} that failed because something was {} are tried again", *retried,
+                 code == Code::kUnavailable ? "away" : "full");
         readings_.Restart();
         at_end = false;
       }
