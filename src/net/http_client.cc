@@ -2,6 +2,9 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,6 +55,27 @@ CURL* KeptHandle() {
   curl_easy_reset(kept.get());
   SetDefaults(kept.get());
   return kept.get();
+}
+
+// The kernel asks a silent peer for a sign of life, and gives up one that owes it an
+// acknowledgement for too long. So waiting for a slow server and waiting for one that is gone are
+// told apart.
+int WatchPeer(void* silence_max, curl_socket_t socket, curlsocktype) {
+  const auto total_ms = static_cast<unsigned>(*static_cast<const int64_t*>(silence_max));
+  const int one = 1;
+  const int idle_s = std::max(1, static_cast<int>(total_ms / 2000));
+  const int interval_s = std::max(1, static_cast<int>(total_ms / 4000));
+  setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+  setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+  setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+  setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &total_ms, sizeof(total_ms));
+  return CURL_SOCKOPT_OK;
+}
+
+// `silence_max` has to live as long as the transfer.
+void SetWatch(CURL* curl, int64_t* silence_max) {
+  curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, WatchPeer);
+  curl_easy_setopt(curl, CURLOPT_SOCKOPTDATA, silence_max);
 }
 
 // One request and what comes back, as libcurl's callbacks see it.
@@ -159,6 +183,8 @@ Result<HttpResponse> Fetch(const HttpRequest& request) {
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                    static_cast<long>(request.connect_timeout.count()));
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
+  int64_t silence_max = request.silence_max.count();
+  SetWatch(curl, &silence_max);
   const Form form = MakeForm(curl, request.form);
   if (!request.form.empty()) {
     curl_easy_setopt(curl, CURLOPT_MIMEPOST, form.get());
@@ -299,6 +325,8 @@ class Downloader {
     }
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 15L);
+    int64_t silence_max = download_.silence_max.count();
+    SetWatch(curl, &silence_max);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kStalledSeconds);
     exchange.stop = download_.stop;

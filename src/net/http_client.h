@@ -31,6 +31,9 @@ struct HttpRequest {
   std::vector<FormPart> form;   // multipart/form-data instead of body
   Milliseconds timeout{30000};  // for the whole exchange; 0: none
   Milliseconds connect_timeout{5000};
+  // A server whose machine doesn't even acknowledge for about so long is taken for gone (a cable
+  // that was pulled), however long the answer may take.
+  Milliseconds silence_max{20000};
   uint64_t body_bytes_max = uint64_t{64} << 20;  // of the answer
   // Gets the answer's body piece by piece instead of HttpResponse::body; false ends the transfer.
   std::function<bool(std::string_view)> on_data;
@@ -55,6 +58,7 @@ struct Download {
   std::string path;                  // grows in place; an existing part is continued (Range)
   std::vector<std::string> headers;  // "Name: value"; sent to the first server only
   uint64_t bytes_max = uint64_t{64} << 30;
+  Milliseconds silence_max{20000};                              // as of HttpRequest
   std::function<void(uint64_t done, uint64_t total)> progress;  // total 0: not known
   std::stop_token stop;
 };

@@ -1,10 +1,17 @@
 #include "net/http_client.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
+#include <future>
 #include <mutex>
+#include <thread>
 
 #include "base/file.h"
 #include "support/tiny_server.h"
@@ -65,6 +72,84 @@ TEST(Fetch, KeepsAConnectionWithoutMixingItsRequests) {
   EXPECT_TRUE(answer->body.starts_with("GET /second HTTP/1.1"));
   EXPECT_EQ(HeaderOf(answer->body, "x-token"), "");
   EXPECT_FALSE(answer->body.ends_with("words"));
+}
+
+// A server on a machine of its own (a network namespace) that takes a request and never answers.
+// Its cable can be pulled, so that nothing comes back, not even that it is gone.
+class FarServer {
+ public:
+  FarServer() {
+    const std::string id = std::to_string(getpid() % 10000);
+    name_ = "mh" + id;
+    const std::string net = "10.76." + std::to_string(getpid() % 250);
+    ok_ = geteuid() == 0 && Run("ip netns add " + name_) &&
+          Run("ip link add " + name_ + "a type veth peer name far netns " + name_) &&
+          Run("ip addr add " + net + ".1/24 dev " + name_ + "a") &&
+          Run("ip link set " + name_ + "a up") &&
+          Run("ip -n " + name_ + " addr add " + net + ".2/24 dev far") &&
+          Run("ip -n " + name_ + " link set far up");
+    if (!ok_) return;
+    std::promise<int> port;
+    thread_ = std::thread([&] { Serve(&port); });
+    url_ = "http://" + net + ".2:" + std::to_string(port.get_future().get()) + "/";
+  }
+  ~FarServer() {
+    if (listening_.valid()) shutdown(listening_.get(), SHUT_RDWR);
+    if (thread_.joinable()) thread_.join();
+    Run("ip link del " + name_ + "a");
+    Run("ip netns del " + name_);
+  }
+  bool ok() const { return ok_; }
+  const std::string& url() const { return url_; }
+  void AwaitRequest() { asked_.get_future().wait(); }
+  void PullCable() const { Run("ip -n " + name_ + " link set far down"); }
+
+ private:
+  static bool Run(const std::string& command) {
+    return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
+  }
+  void Serve(std::promise<int>* port) {
+    const Fd net(open(("/run/netns/" + name_).c_str(), O_RDONLY | O_CLOEXEC));
+    EXPECT_EQ(setns(net.get(), CLONE_NEWNET), 0);
+    listening_ = Fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(listening_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(listening_.get(), 1), 0);
+    getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    port->set_value(ntohs(address.sin_port));
+    const Fd connection(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    char byte = 0;
+    (void)!read(connection.get(), &byte, 1);
+    asked_.set_value();
+    (void)!accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC);  // until it is shut down
+  }
+
+  std::string name_;
+  std::string url_;
+  bool ok_ = false;
+  Fd listening_;
+  std::promise<void> asked_;
+  std::thread thread_;
+};
+
+TEST(Fetch, NoticesThatTheMachineOfItsServerIsGone) {
+  FarServer server;
+  if (!server.ok()) GTEST_SKIP() << "no network namespaces here (root and iproute2 are needed)";
+  std::stop_source give_up;
+  HttpRequest request = Get(server.url());
+  request.timeout = std::chrono::hours(1);
+  request.silence_max = Milliseconds(1000);
+  request.stop = give_up.get_token();
+  auto answer = std::async(std::launch::async, [&] { return Fetch(request); });
+  server.AwaitRequest();
+  server.PullCable();
+  EXPECT_EQ(answer.wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  give_up.request_stop();
+  const auto result = answer.get();
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.code(), Code::kUnavailable) << result.message();
 }
 
 TEST(Fetch, SendsFormsWithFiles) {
