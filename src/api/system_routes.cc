@@ -183,38 +183,28 @@ Shape ModelsAnswer() {
           {"problem", Type::kText, "why the wanted model isn't used"}};
 }
 
-Result<Json> Doctor(const Context& context) {
-  Json checks = Json::array();
-  auto add = [&](const std::string& name, bool ok, const std::string& detail,
-                 const std::string& advice) {
-    Json check{{"name", name}, {"ok", ok}, {"detail", detail}};
-    if (!ok && !advice.empty()) check["advice"] = advice;
-    checks.push_back(check);
+// What to do when tasks can't be where they should be, by what is known of why.
+std::string AdviceOnQueue(const std::string& problem) {
+  const auto tells = [&](std::string_view words) {
+    return problem.find(words) != std::string::npos;
   };
-  const auto models = context.library->Models();
-  // Another pull brings no runtime.
-  const auto mend = [](const std::string& problem, const std::string& pull) {
-    return problem.find("ONNX Runtime") != std::string::npos
-               ? std::string("install ONNX Runtime, or set model.runtime")
-               : pull;
-  };
-  add("model", models.problem.empty(), models.problem.empty() ? models.active : models.problem,
-      mend(models.problem, "msearch model pull NAME, then msearch model use NAME"));
-  for (const ReaderState& reader :
-       context.readers ? context.readers() : std::vector<ReaderState>()) {
-    add("reading " + reader.reader, reader.problem.empty(),
-        reader.problem.empty() ? reader.pack : reader.problem,
-        mend(reader.problem, "msearch model pull " + reader.pack));
-  }
-  const auto status = TRY(context.library->Status());
-  add("indexing", status.problem.empty(),
-      status.problem.empty() ? std::to_string(status.pending) + " files pending" : status.problem,
-      "");
-  for (const ingest::Unserved& one : status.unserved) {
-    const std::string advice =
-        ingest::NeedsCapability(one.queue) ? "" : "start the workers, msearch run compute";
-    add("queue " + one.queue, false, one.Sentence(), advice);
-  }
+  const std::string mend =
+      tells("maxmemory")            ? "raise its maxmemory"
+      : tells("write to its disk")  ? "make room on its disk"
+      : tells("read-only replica")  ? "make it a master again, or name its Sentinels"
+      : tells("busy by a script")   ? "end that script"
+      : tells("redis.user")         ? "give its user that right"
+      : tells("another library")    ? "give this one a redis.prefix of its own"
+      : tells("not answer in time") ? "see why the server hangs, or start it again"
+                                    : "start the server";
+  return mend + "; nothing is lost, and what is queued there goes on when it is back";
+}
+
+// What the queue knows; fails while it can't be asked.
+Result<> ExamineQueue(
+    const Context& context,
+    const std::function<void(const std::string& name, bool ok, const std::string& detail,
+                             const std::string& advice)>& add) {
   const auto queues = TRY(context.queue->Stats());
   std::set<std::string> paused;
   for (const auto& stats : queues) {
@@ -231,18 +221,6 @@ Result<Json> Doctor(const Context& context) {
   const int64_t count = TRY(context.queue->Count(stuck));
   add("stuck tasks", count == 0, std::to_string(count),
       "msearch task list --stuck, then msearch task release TASK");
-  const std::string problem = context.queue_problem ? context.queue_problem() : "";
-  const bool full =
-      problem.find("OOM") != std::string::npos || problem.find("maxmemory") != std::string::npos;
-  add("queue", problem.empty(),
-      problem.empty() ? (context.queue_place ? context.queue_place() : "embedded") : problem,
-      (full ? std::string("raise its maxmemory") : std::string("start the server")) +
-          "; nothing is lost, and what is queued there goes on when it is back");
-  if (context.queue_checks) {
-    for (const Check& check : context.queue_checks()) {
-      add(check.name, check.ok, check.detail, check.advice);
-    }
-  }
   std::map<std::string, int> roles;
   const auto workers = TRY(context.queue->Workers());
   std::set<std::string> alive;
@@ -293,6 +271,54 @@ Result<Json> Doctor(const Context& context) {
         std::string(role) == "monitor"
             ? "see the log of the supervisor"
             : "start msearch run compute, on this machine or another, or see the supervisor's log");
+  }
+  return Ok{};
+}
+
+Result<Json> Doctor(const Context& context) {
+  Json checks = Json::array();
+  auto add = [&](const std::string& name, bool ok, const std::string& detail,
+                 const std::string& advice) {
+    Json check{{"name", name}, {"ok", ok}, {"detail", detail}};
+    if (!ok && !advice.empty()) check["advice"] = advice;
+    checks.push_back(check);
+  };
+  const auto models = context.library->Models();
+  // Another pull brings no runtime.
+  const auto mend = [](const std::string& problem, const std::string& pull) {
+    return problem.find("ONNX Runtime") != std::string::npos
+               ? std::string("install ONNX Runtime, or set model.runtime")
+               : pull;
+  };
+  add("model", models.problem.empty(), models.problem.empty() ? models.active : models.problem,
+      mend(models.problem, "msearch model pull NAME, then msearch model use NAME"));
+  for (const ReaderState& reader :
+       context.readers ? context.readers() : std::vector<ReaderState>()) {
+    add("reading " + reader.reader, reader.problem.empty(),
+        reader.problem.empty() ? reader.pack : reader.problem,
+        mend(reader.problem, "msearch model pull " + reader.pack));
+  }
+  const auto status = TRY(context.library->Status());
+  add("indexing", status.problem.empty(),
+      status.problem.empty() ? std::to_string(status.pending) + " files pending" : status.problem,
+      "");
+  for (const ingest::Unserved& one : status.unserved) {
+    const std::string advice =
+        ingest::NeedsCapability(one.queue) ? "" : "start the workers, msearch run compute";
+    add("queue " + one.queue, false, one.Sentence(), advice);
+  }
+  const std::string problem = context.queue_problem ? context.queue_problem() : "";
+  add("queue", problem.empty(),
+      problem.empty() ? (context.queue_place ? context.queue_place() : "embedded") : problem,
+      AdviceOnQueue(problem));
+  if (context.queue_checks) {
+    for (const Check& check : context.queue_checks()) {
+      add(check.name, check.ok, check.detail, check.advice);
+    }
+  }
+  if (const Result<> examined = ExamineQueue(context, add); !examined.ok()) {
+    add("tasks and workers", false, "can't be seen now: " + examined.message(),
+        AdviceOnQueue(examined.message()));
   }
   for (const ingest::RootView& view : TRY(context.library->Roots())) {
     const bool reachable = view.root.state != "unreachable";

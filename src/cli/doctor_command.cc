@@ -5,12 +5,26 @@
 namespace msearch::cli {
 namespace {
 
+// A server that hangs mustn't keep whoever asks what is wrong.
+constexpr Milliseconds kPatience{30000};
+
+std::string AdviceOnServer(Code code) {
+  switch (code) {
+    case Code::kPermission:
+      return "set MSEARCH_TOKEN to its access token";
+    case Code::kTimeout:
+      return "it hangs: see its log, or msearch service restart";
+    default:
+      return "msearch service start";
+  }
+}
+
 // What the server says about itself, or that it can't be asked.
 std::vector<Check> ServerChecks(const Session& session) {
   const Client client = session.client();
-  const Result<Json> answer = client.Get("/api/doctor");
+  const Result<Json> answer = client.Get("/api/doctor", kPatience);
   if (!answer.ok()) {
-    return {{"server", false, answer.message(), "msearch service start"}};
+    return {{"server", false, answer.message(), AdviceOnServer(answer.code())}};
   }
   std::vector<Check> checks{{"server", true, client.server() + " answers", ""}};
   for (const Json& check : List(*answer, "checks")) {

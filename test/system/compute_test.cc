@@ -842,6 +842,32 @@ TEST(RedisAbsent, AtTheStartTheControllerWorksAloneAndSaysSo) {
   EXPECT_TRUE(Eventually([&] { return Problem(server).empty(); })) << server.log();
 }
 
+// What the doctor says about one thing; an empty object when it says nothing.
+Json CheckOf(const Server& server, const std::string& name) {
+  for (const Json& check : server.Get("/api/doctor").json.value("checks", Json::array())) {
+    if (GetString(check, "name") == name) return check;
+  }
+  return Json::object();
+}
+
+TEST(RedisAbsent, WithoutFallBackTheDoctorStillAnswersAndSaysSo) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  RedisServer redis;
+  const TemporaryDirectory folder;
+  setenv("MSEARCH_REDIS_FALLBACK", "false", 1);
+  Server server({"--config", WithoutReading(ConfigFile(folder, "127.0.0.1", redis.port()))},
+                "builtin", "controller");
+  const bool started = server.Start();
+  unsetenv("MSEARCH_REDIS_FALLBACK");
+  ASSERT_TRUE(started) << server.log();
+  redis.Kill();
+  ASSERT_TRUE(Eventually([&] { return GetBool(CheckOf(server, "redis"), "ok") == false; }));
+  const Json seen = CheckOf(server, "tasks and workers");
+  EXPECT_EQ(GetBool(seen, "ok"), false) << server.Get("/api/doctor").body;
+  EXPECT_THAT(GetString(seen, "advice").value_or(""), HasSubstr("start the server"));
+  EXPECT_EQ(GetBool(CheckOf(server, "index"), "ok"), true) << "the rest is looked at all the same";
+}
+
 TEST(RedisAbsent, WithoutFallBackTheControllerDoesNotServe) {
   const TemporaryDirectory folder;
   const std::string config = ConfigFile(folder, "127.0.0.1", FreePort());
