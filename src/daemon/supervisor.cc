@@ -124,7 +124,8 @@ class Supervisor {
     log.level = settings_.Text("logging.level");
     TRY(StartLogging(log));
 
-    settings_file_ = layout_.run + "/settings-" + std::to_string(getpid()) + ".json";
+    // Of this name by the lock, so that one whose supervisor was killed is written over.
+    settings_file_ = layout_.run + "/settings-" + name_ + ".json";
     const mode_t mask = umask(0077);
     Result<> written = WriteFileAtomically(settings_file_, DumpJson(settings_.ToJson()));
     umask(mask);

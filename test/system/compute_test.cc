@@ -960,6 +960,20 @@ TEST(Features, WhatIsNotDoneInTimeHasAReason) {
 
 // --- the service ---------------------------------------------------------------------------
 
+TEST(Service, KilledSupervisorsLeaveNoSettingsBehind) {
+  Server server({}, "builtin", "controller");
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(server.Start()) << server.log();
+    server.Kill(SIGKILL);
+    ASSERT_TRUE(Eventually([&] { return ProcessesWith(server.data()).empty(); }));
+  }
+  int left = 0;
+  for (const auto& entry : fs::directory_iterator(server.data() + "/run")) {
+    left += entry.path().filename().native().starts_with("settings") ? 1 : 0;
+  }
+  EXPECT_EQ(left, 1) << "they hold the access token";
+}
+
 TEST(Service, SeesAComputeServerThatRunsAlone) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
   const RedisServer redis;
