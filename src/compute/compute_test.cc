@@ -150,12 +150,15 @@ TEST(MediaCache, AFolderThatCantBeWrittenIsNoFaultOfTheFile) {
 // A controller of which the test says what it answers.
 class Peer {
  public:
-  explicit Peer(std::vector<net::Route> routes) {
-    auto started = net::HttpServer::Start({}, std::move(routes));
+  explicit Peer(std::vector<net::Route> routes, uint16_t port = 0) {
+    net::HttpServerOptions options;
+    options.port = port;
+    auto started = net::HttpServer::Start(options, std::move(routes));
     if (!started.ok()) abort();
     server_ = std::move(*started);
   }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(server_->port()); }
+  uint16_t port() const { return server_->port(); }
   void Stop() { server_.reset(); }
 
  private:
@@ -199,6 +202,39 @@ TEST(ControllerLink, KeepsTheCodeOfAProblemAndKnowsWhenNobodyAnswers) {
   peer.Stop();
   EXPECT_EQ(link.GetJson("/api/gone", Milliseconds(5000)).code(), Code::kUnavailable);
   EXPECT_TRUE(link.away());
+}
+
+TEST(ControllerLink, RestsAfterItFoundNobodyUntilASignOfLife) {
+  std::atomic<int> asked = 0;
+  const auto route = [&](const char* path) {
+    return net::Route{"GET",
+                      path,
+                      0,
+                      [&asked](const net::Request&) {
+                        ++asked;
+                        return Text(200, "{}");
+                      },
+                      {}};
+  };
+  auto peer = std::make_unique<Peer>(
+      std::vector<net::Route>{route("/api/thing"), route("/api/compute/hello")});
+  const uint16_t port = peer->port();
+  ControllerLink link({peer->url(), "", std::chrono::hours(1)});
+  ASSERT_TRUE(link.GetJson("/api/thing", Milliseconds(5000)).ok());
+  EXPECT_EQ(link.problem(), "");
+  peer->Stop();
+  const auto gone = link.GetJson("/api/thing", Milliseconds(5000));
+  ASSERT_FALSE(gone.ok());
+  EXPECT_EQ(link.problem(), gone.message());
+
+  peer = std::make_unique<Peer>(
+      std::vector<net::Route>{route("/api/thing"), route("/api/compute/hello")}, port);
+  asked = 0;
+  EXPECT_EQ(link.GetJson("/api/thing", Milliseconds(5000)).code(), Code::kUnavailable);
+  EXPECT_EQ(asked, 0) << "everything under work would wait for its own end else";
+  EXPECT_TRUE(link.Reachable());
+  EXPECT_EQ(link.problem(), "");
+  EXPECT_TRUE(link.GetJson("/api/thing", Milliseconds(5000)).ok());
 }
 
 TEST(FetchedMedia, TakesTheFileItselfWhereItOpensAndIsTheSame) {

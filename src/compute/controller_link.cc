@@ -22,12 +22,36 @@ struct ControllerLink::Call {
   std::string content_type;
   Milliseconds timeout = kShort;
   std::stop_token stop;
+  bool probes = false;  // whether it is back
 };
 
 ControllerLink::ControllerLink(LinkOptions options)
-    : options_({WithoutSlash(std::move(options.controller)), std::move(options.token)}) {}
+    : options_(
+          {WithoutSlash(std::move(options.controller)), std::move(options.token), options.rest}) {}
+
+std::optional<Error> ControllerLink::Resting() const {
+  const std::lock_guard lock(mutex_);
+  if (!away_ || std::chrono::steady_clock::now() - failed_at_ >= options_.rest) return std::nullopt;
+  return failure_;
+}
+
+Error ControllerLink::NoteAbsence(Error error) {
+  const std::lock_guard lock(mutex_);
+  away_ = true;
+  failed_at_ = std::chrono::steady_clock::now();
+  failure_ = error;
+  return error;
+}
+
+std::string ControllerLink::problem() const {
+  const std::lock_guard lock(mutex_);
+  return away_ ? failure_.message : "";
+}
 
 Result<std::string> ControllerLink::Exchange(const Call& call) {
+  if (!call.probes) {
+    if (auto failure = Resting()) return *failure;
+  }
   net::HttpRequest request;
   request.method = call.method;
   request.url = options_.controller + call.path;
@@ -41,15 +65,13 @@ Result<std::string> ControllerLink::Exchange(const Call& call) {
   auto response = net::Fetch(request);
   if (!response.ok()) {
     if (response.code() == Code::kCancelled) return response.error();
-    away_ = true;
     const Code code = response.code() == Code::kInvalid ? Code::kInvalid : Code::kUnavailable;
-    return Error{code, "controller " + response.message()};
+    return NoteAbsence({code, "controller " + response.message()});
   }
   const int status = response->status;
   if (status == 401) {
-    away_ = true;
-    return Error{Code::kUnavailable,
-                 "controller " + options_.controller + ": access token missing or wrong"};
+    return NoteAbsence({Code::kUnavailable,
+                        "controller " + options_.controller + ": access token missing or wrong"});
   }
   away_ = false;
   if (status >= 200 && status < 300) return std::move(response->body);
@@ -58,12 +80,13 @@ Result<std::string> ControllerLink::Exchange(const Call& call) {
   const Code code = name            ? CodeFromName(*name)
                     : status >= 500 ? Code::kUnavailable
                                     : Code::kInvalid;
-  // It answers, but not now.
-  if (status == 503) away_ = code == Code::kUnavailable && !name;
   const auto detail = GetString(problem, "detail");
   if (name && detail) return Error{code, *detail};
-  return Error{
+  const Error error{
       code, fmt::format("controller {}{}: HTTP status {}", options_.controller, call.path, status)};
+  // What stands before it answers, but it doesn't now.
+  if (status == 503 && code == Code::kUnavailable && !name) return NoteAbsence(error);
+  return error;
 }
 
 Result<Json> ControllerLink::GetJson(const std::string& path, Milliseconds timeout,
@@ -97,6 +120,7 @@ Result<> ControllerLink::Delete(const std::string& path) {
 
 Result<> ControllerLink::Download(const std::string& path, const std::string& file,
                                   uint64_t bytes_max, std::stop_token stop) {
+  if (auto failure = Resting()) return *failure;
   net::Download download;
   download.url = options_.controller + path;
   download.path = file;
@@ -108,11 +132,12 @@ Result<> ControllerLink::Download(const std::string& path, const std::string& fi
   const Result<> done = net::DownloadFile(download);
   if (done.ok() || done.code() == Code::kCancelled) return done;
   // A connection that broke: what came is kept, and the next try goes on from there.
-  if (done.code() == Code::kUnavailable || done.code() == Code::kTimeout) away_ = true;
   const Code code = done.code() == Code::kPermission || done.code() == Code::kTimeout
                         ? Code::kUnavailable
                         : done.code();
-  return Error{code, "controller " + done.message()};
+  const Error error{code, "controller " + done.message()};
+  const bool away = done.code() == Code::kUnavailable || done.code() == Code::kTimeout;
+  return away ? NoteAbsence(error) : error;
 }
 
 bool ControllerLink::Reachable() {
@@ -123,11 +148,14 @@ bool ControllerLink::Reachable() {
     if (now - asked_at_ < std::chrono::seconds(1)) return false;
     asked_at_ = now;
   }
-  return GetJson("/api/compute/hello", Milliseconds(5000)).ok();
+  return Exchange({.path = "/api/compute/hello", .timeout = Milliseconds(5000), .probes = true})
+      .ok();
 }
 
 Result<Json> ControllerLink::Greet() {
-  auto answer = GetJson("/api/compute/hello", Milliseconds(5000));
+  auto said =
+      Exchange({.path = "/api/compute/hello", .timeout = Milliseconds(5000), .probes = true});
+  auto answer = said.ok() ? ParseJson(*said) : Result<Json>(said.error());
   const bool understood = answer.ok() && GetString(*answer, "preparation").has_value();
   const bool away = !answer.ok() && (away_ || IsTransient(answer.code()));
   if (!understood && !away) {

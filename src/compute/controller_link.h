@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@ namespace msearch::compute {
 struct LinkOptions {
   std::string controller;  // "http://HOST:PORT"
   std::string token;
+  // After a call that found no controller the next ones fail at once for so long: each would wait
+  // for its own end, with all that is under work meanwhile.
+  Milliseconds rest{1000};
 };
 
 class ControllerLink {
@@ -37,6 +41,8 @@ class ControllerLink {
 
   // Whether the last call found no controller.
   bool away() const { return away_; }
+  // Why it is away; empty while it isn't.
+  std::string problem() const;
   // Asks for a sign of life when the last call failed, at most once a second. True when the
   // controller answers.
   bool Reachable();
@@ -46,11 +52,16 @@ class ControllerLink {
  private:
   struct Call;
   Result<std::string> Exchange(const Call& call);
+  // The last failure, as long as it is not to be tried again.
+  std::optional<Error> Resting() const;
+  Error NoteAbsence(Error error);
 
   const LinkOptions options_;
   std::atomic<bool> away_{false};
-  std::mutex mutex_;
-  SteadyTime asked_at_{};  // by mutex_
+  mutable std::mutex mutex_;
+  SteadyTime asked_at_{};   // by mutex_
+  SteadyTime failed_at_{};  // by mutex_
+  Error failure_;           // by mutex_: while away_
 };
 
 }  // namespace msearch::compute

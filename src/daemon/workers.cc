@@ -141,8 +141,9 @@ struct Sources {
   std::string MediaProblem() const { return cache == nullptr ? "" : cache->problem(); }
   bool GetsMedia() const { return MediaProblem().empty() && Reachable(); }
   bool CantFetch() const { return Away() || !MediaProblem().empty(); }
-  // For a heartbeat's "lacks".
+  // For the heartbeat's "lacks".
   Json LackOfMedia() const { return {{"name", "media"}, {"problem", MediaProblem()}}; }
+  Json LackOfController() const { return {{"name", "controller"}, {"problem", link->problem()}}; }
 };
 
 // Connects, and gives what the controller says of itself. One that isn't there yet is waited for.
@@ -460,6 +461,7 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   worker.detail = [&sources, formats = options.reach.formats] {
     Json detail = Json::object();
     if (formats) detail["formats"] = *formats;
+    if (sources.Away()) detail["lacks"] = sources.LackOfController();
     if (!sources.MediaProblem().empty()) detail["lacks"] = sources.LackOfMedia();
     return detail;
   };
@@ -598,6 +600,7 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
     Json detail = model->Describe();
     detail["device_requested"] = load.device;
     detail["models"] = installed.List();
+    if (sources.Away()) detail["lacks"] = sources.LackOfController();
     return detail;
   };
   worker.idle = [&] { model->UnloadIfIdle(); };
