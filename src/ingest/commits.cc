@@ -254,6 +254,7 @@ Result<> Library::ApplyChanges(const Json& payload) {
 }
 
 Result<> Library::ApplyScanEnded(const Json& payload) {
+  std::lock_guard lock(roots_mutex_);
   auto root = catalog_->GetRoot(GetString(payload, "root").value_or(""));
   if (!root.ok()) return root.error();
   root->status = payload.value("status", Json::object());

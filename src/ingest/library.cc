@@ -383,9 +383,11 @@ Result<queue::TaskId> Library::Scan(const std::string& name, bool full) {
 }
 
 Result<> Library::SetPaused(const std::string& name, bool paused) {
+  std::unique_lock lock(roots_mutex_);
   catalog::Root root = TRY(catalog_->GetRoot(name));
   root.paused = paused;
   TRY(catalog_->UpdateRoot(root));
+  lock.unlock();
   TRY(RequestScan(root, false, nullptr));
   readings_.Restart();
   Poke();
@@ -393,6 +395,7 @@ Result<> Library::SetPaused(const std::string& name, bool paused) {
 }
 
 Result<> Library::SyncConfiguredRoots(const std::vector<watch::RootSpec>& specs) {
+  std::lock_guard lock(roots_mutex_);
   std::map<std::string, catalog::Root> by_path;
   for (const catalog::Root& root : TRY(catalog_->Roots())) by_path[root.path] = root;
   std::set<std::string> wanted;

@@ -202,6 +202,7 @@ class Library {
   Readings readings_;
   Thumbnails thumbnails_;
   std::mutex pause_mutex_;
+  std::mutex roots_mutex_;  // held from reading a root's row until it is written with a change
   SteadyTime started_at_ = std::chrono::steady_clock::now();
 
   mutable std::mutex model_mutex_;
