@@ -284,7 +284,7 @@ class Catalog {
 
   // kConflict for a name or path in use, or a path inside or around another root.
   virtual Result<Root> AddRoot(const Root& root) = 0;
-  virtual Result<> UpdateRoot(const Root& root) = 0;  // options, paused, state, status; by name
+  virtual Result<> UpdateRoot(const Root& root) = 0;  // by name; not its path and creation
   virtual Result<> RemoveRoot(
       const std::string& name) = 0;  // and its files; media left without path go
   virtual Result<Root> GetRoot(const std::string& name) const = 0;

@@ -113,9 +113,10 @@ Result<Root> SqliteCatalog::AddRoot(const Root& root) {
 Result<> SqliteCatalog::UpdateRoot(const Root& root) {
   return Write(Durability::kNormal, [&](Sqlite& db) -> Result<> {
     TRY(
-        db.Run("UPDATE roots SET options=?2,paused=?3,state=?4,status=?5 "
+        db.Run("UPDATE roots SET options=?2,paused=?3,state=?4,status=?5,origin=?6 "
                "WHERE name=?1 AND removing=0",
-               root.name, DumpJson(root.options), root.paused, root.state, DumpJson(root.status)));
+               root.name, DumpJson(root.options), root.paused, root.state, DumpJson(root.status),
+               root.origin));
     if (db.changes() == 0) return NoRoot(root.name);
     return Ok{};
   });

@@ -39,6 +39,7 @@ TEST_P(CatalogConformance, RootKeepsWhatWasUpdated) {
   AddRoot("photos");
   Root root = Get(catalog_->GetRoot("photos"));
   EXPECT_EQ(root.created_at, state_->clock().NowMs());
+  root.origin = "config";
   root.options = {{"exclude", {"*.tmp"}}};
   root.paused = true;
   root.state = "paused";
@@ -46,6 +47,7 @@ TEST_P(CatalogConformance, RootKeepsWhatWasUpdated) {
   Expect(catalog_->UpdateRoot(root));
   Reopen();
   const Root read = Get(catalog_->GetRoot("photos"));
+  EXPECT_EQ(read.origin, "config");
   EXPECT_EQ(read.options, root.options);
   EXPECT_TRUE(read.paused);
   EXPECT_EQ(read.state, "paused");
