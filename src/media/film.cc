@@ -346,7 +346,7 @@ Result<std::vector<float>> SampleFilm(const MediaSource& source, const char* dem
       *file, wanted.start, wanted.rate,
       [&](std::span<const float> samples) {
         if (first && begun > wanted.start) {
-          const double silence = (begun - wanted.start) * wanted.rate;
+          const double silence = std::min(begun - wanted.start, wanted.seconds) * wanted.rate;
           out.resize(std::min(most, static_cast<size_t>(silence)));
         }
         first = false;

@@ -261,7 +261,9 @@ class Cutter {
     TRY(ReadSound(
         *sound_, start_, kSoundRate,
         [&](std::span<const float> samples) {
-          if (first) sound_at_ = static_cast<int64_t>(std::max(0.0, begun - start_) * kSoundRate);
+          // A broken file says of its sound that it begins in a million years.
+          const double silence = std::max(0.0, std::min(begun, wanted_.end) - start_);
+          if (first) sound_at_ = static_cast<int64_t>(silence * kSoundRate);
           first = false;
           done = TakeSound(samples);
           const auto most = static_cast<int64_t>((wanted_.end - start_) * kSoundRate);
