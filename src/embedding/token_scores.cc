@@ -16,8 +16,10 @@ namespace {
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 constexpr size_t kLanes = 16;
 
-// With vectors twice as wide where the processor has them.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// With vectors twice as wide where the processor has them. A sanitizer isn't ready when
+// the loader asks which it is.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #define MSEARCH_WIDE __attribute__((target_clones("avx2", "default")))
 #else
 #define MSEARCH_WIDE

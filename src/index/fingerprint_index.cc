@@ -44,8 +44,10 @@ Query Prepare(std::span<const uint32_t> items) {
   return query;
 }
 
-// Counting bits is one instruction where the processor has it.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// Counting bits is one instruction where the processor has it. A sanitizer isn't ready when
+// the loader asks which it is.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
 #define MSEARCH_POPCNT __attribute__((target_clones("popcnt", "default")))
 #else
 #define MSEARCH_POPCNT
