@@ -246,6 +246,7 @@ void Packets(std::string_view bytes) {
   keys.push_back(time + 1);
   for (size_t i = 1; i < std::min<size_t>(keys.size(), 20); ++i) {
     if (sizes.SpikesBetween(keys[i - 1], keys[i], 12).times.size() > 12) std::abort();
+    if (sizes.HintsBetween(keys[i - 1], keys[i], 12).size() > 12) std::abort();
     if (sizes.KeysBetween(keys[i - 1], keys[i], 12).size() > 12) std::abort();
     (void)sizes.NewPictureBetween(keys[i - 1], keys[i]);
     (void)sizes.LargeBetween(keys[i - 1], keys[i]);

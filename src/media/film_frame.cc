@@ -273,7 +273,7 @@ Result<> FrameReader::Find(double seconds, bool exact) {
   };
   // When the guess was beyond the moment, once more from further before.
   for (const double before : {0.0, 5.0, 1e9}) {
-    if (!onward || before > 0) Rewind(std::max(0.0, seconds - before));
+    if (!onward || before > 0) Rewind(seconds - before);
     found = false;
     bool more = true;
     bool begun = false;

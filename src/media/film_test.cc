@@ -92,6 +92,20 @@ INSTANTIATE_TEST_SUITE_P(
         Encoding{"Vp8", "-c:v libvpx -deadline good -cpu-used 5 -g 128", "webm"},
         Encoding{"Transport", "-c:v mpeg2video -q:v 5", "ts"},
         Encoding{"TenBits", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p10le", "mkv"},
+        Encoding{"TenBitsWithoutScenes",
+                 "-c:v libx264 -preset veryfast -pix_fmt yuv420p10le -sc_threshold 0 -g 250",
+                 "mkv"},
+        Encoding{"Hevc", "-c:v libx265 -preset ultrafast -x265-params log-level=none", "mp4"},
+        Encoding{"HevcWithoutScenes",
+                 "-c:v libx265 -preset ultrafast -g 250 -x265-params log-level=none:scenecut=0",
+                 "mp4"},
+        Encoding{"Vp8Realtime",
+                 "-c:v libvpx -deadline realtime -cpu-used 6 -b:v 400k -g 250 -keyint_min 250",
+                 "webm"},
+        Encoding{"Mpeg4WithoutScenes", "-c:v mpeg4 -b:v 600k -bf 2 -g 600 -sc_threshold 1000000000",
+                 "mkv"},
+        Encoding{"Mpeg2WithoutScenes",
+                 "-c:v mpeg2video -q:v 5 -bf 2 -g 600 -sc_threshold 1000000000", "ts"},
         Encoding{"Gif", "-r 10 -s 160x90", "gif"},
         Encoding{"OddRate", "-c:v libx264 -preset ultrafast -vsync vfr -enc_time_base 1:90000",
                  "mkv"}),
@@ -113,6 +127,45 @@ TEST(Shots, SteadyMotionMakesNoCut) {
   const auto prepared = Prepare(film);
   ASSERT_TRUE(prepared.ok()) << prepared.message();
   EXPECT_THAT(Cuts(*prepared), testing::IsEmpty());
+}
+
+TEST(Shots, PanningMakesNoCutAtKeyFrames) {
+  // It costs next to nothing, but a second later the picture is another.
+  const std::string film = MadeByFfmpeg(
+      "-f lavfi -i smptehdbars=s=1280x360:r=25:d=14,crop=320:180:x=40+50*t:y=60 -c:v libx264 "
+      "-preset veryfast -sc_threshold 0 -g 25",
+      "mp4");
+  const auto prepared = Prepare(film);
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_THAT(Cuts(*prepared), testing::IsEmpty());
+}
+
+TEST(Shots, TheLongestEndsAtACutAsWell) {
+  const std::string scene = "s=320x180:r=25,format=yuv420p,setsar=1,trim=duration=";
+  const auto prepared = Prepare(MadeByFfmpeg(
+      "-filter_complex 'testsrc2=" + scene + "3.2[a];smptebars=" + scene +
+          "9.36[b];mandelbrot=start_scale=2:" + scene +
+          "4[c];[a][b][c]concat=n=3[v]' -map '[v]' -c:v libx264 -preset veryfast -g 600",
+      "mp4"));
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_THAT(Cuts(*prepared), testing::Pointwise(testing::DoubleNear(0.21), {3.2, 12.56}));
+}
+
+TEST(Shots, OfTwoScenesInTurnsAreFoundBetweenKeyFrames) {
+  const std::string scene = "s=320x180:r=25,format=yuv420p,setsar=1,trim=duration=";
+  for (const char* encoding :
+       {"-c:v libx264 -preset veryfast -sc_threshold 0 -g 250",
+        "-c:v libvpx -deadline realtime -cpu-used 6 -b:v 400k -g 250 -keyint_min 250"}) {
+    const std::string film =
+        MadeByFfmpeg("-filter_complex 'testsrc2=" + scene + "3.2[a];smptehdbars=" + scene +
+                         "2.4[b];testsrc2=" + scene + "3.6[c];smptehdbars=" + scene +
+                         "4[d];[a][b][c][d]concat=n=4[v]' -map '[v]' " + encoding,
+                     "mkv");
+    const auto prepared = Prepare(film);
+    ASSERT_TRUE(prepared.ok()) << prepared.message();
+    EXPECT_THAT(Cuts(*prepared), testing::Pointwise(testing::DoubleNear(0.21), {3.2, 5.6, 9.2}))
+        << encoding;
+  }
 }
 
 TEST(Shots, AreFoundWhereTheSizesOfPacketsTellNothing) {

@@ -18,6 +18,30 @@ constexpr double kHumpRatio = 1.15;
 constexpr double kFirst = 0.9;
 constexpr double kHumpSpread = 4;  // times the usual spread of seconds
 
+struct Strong {
+  double time = 0;
+  double strength = 0;
+};
+// The times of the strongest, in order.
+std::vector<double> Strongest(std::vector<Strong> all, size_t count_max) {
+  if (all.size() > count_max) {
+    std::nth_element(all.begin(), all.begin() + static_cast<ptrdiff_t>(count_max), all.end(),
+                     [](const Strong& a, const Strong& b) { return a.strength > b.strength; });
+    all.resize(count_max);
+  }
+  std::vector<double> times;
+  for (const Strong& strong : all) times.push_back(strong.time);
+  std::sort(times.begin(), times.end());
+  return times;
+}
+
+// REQUIRES: not empty.
+double Median(std::vector<double>* values) {
+  const auto middle = values->begin() + static_cast<ptrdiff_t>(values->size() / 2);
+  std::nth_element(values->begin(), middle, values->end());
+  return *middle;
+}
+
 }  // namespace
 
 void PacketSizes::Add(double time, uint32_t bytes, bool key) {
@@ -60,11 +84,9 @@ PacketSizes::Spikes PacketSizes::SpikesBetween(double begin, double end, size_t 
   constexpr double kFall = 4;
   uint32_t key_bytes = 0;
   const std::vector<Note> notes = CarriersBetween(begin, end, &key_bytes);
-  struct Spike {
-    double time = 0;
-    double strength = 0;
-  };
-  std::vector<Spike> spikes;
+  constexpr double kSureBefore = 3;
+  constexpr double kSureAfter = 1.5;
+  std::vector<Strong> spikes;
   Spikes out;
   for (size_t i = 0; i < notes.size(); ++i) {
     uint32_t before = 0;
@@ -93,16 +115,64 @@ PacketSizes::Spikes PacketSizes::SpikesBetween(double begin, double end, size_t 
     const double strength = spike ? bytes / std::max(1.0, below) : kAboveBefore;
     out.large |= spike && bytes > kLarge * key_bytes;
     spikes.push_back({notes[i].time, strength});
+    if (spike && !edge && bytes > kLarge * key_bytes && bytes > kSureBefore * before &&
+        bytes > kSureAfter * after) {
+      out.sure.push_back(notes[i].time);
+    }
   }
-  if (spikes.size() > count_max) {
-    std::nth_element(spikes.begin(), spikes.begin() + static_cast<ptrdiff_t>(count_max),
-                     spikes.end(),
-                     [](const Spike& a, const Spike& b) { return a.strength > b.strength; });
-    spikes.resize(count_max);
-  }
-  for (const Spike& spike : spikes) out.times.push_back(spike.time);
-  std::sort(out.times.begin(), out.times.end());
+  out.times = Strongest(std::move(spikes), count_max);
   return out;
+}
+
+std::vector<double> PacketSizes::HintsBetween(double begin, double end, size_t count_max) const {
+  constexpr size_t kReach = 8;
+  constexpr double kSpreads = 3;     // above what is usual around there
+  constexpr double kOfLevel = 0.03;  // so much is no difference
+  constexpr double kBytes = 8;
+  constexpr double kStep = 3;  // between what is usual before and after
+  constexpr double kFirstOfStep = 2;
+  constexpr double kDip = 2;
+  constexpr double kDipBytesMin = 512;
+  uint32_t key_bytes = 0;
+  const std::vector<Note> notes = CarriersBetween(begin, end, &key_bytes);
+  std::vector<Strong> hints;
+  std::vector<double> before, after;
+  for (size_t i = 1; i < notes.size(); ++i) {
+    before.clear();
+    after.clear();
+    for (size_t j = i < kReach ? 0 : i - kReach; j < i; ++j) before.push_back(notes[j].bytes);
+    for (size_t j = i + 1; j < std::min(notes.size(), i + 1 + kReach); ++j) {
+      after.push_back(notes[j].bytes);
+    }
+    const double usual_before = Median(&before);
+    const double usual_after = after.empty() ? usual_before : Median(&after);
+    const double usual = std::max(usual_before, usual_after);
+    for (double& bytes : before) bytes = std::abs(bytes - usual_before);
+    for (double& bytes : after) bytes = std::abs(bytes - usual_after);
+    before.insert(before.end(), after.begin(), after.end());
+    const double spread = Median(&before) + kOfLevel * usual + kBytes;
+    const double bytes = notes[i].bytes;
+    const double last = notes[i - 1].bytes;
+    const double next = i + 1 < notes.size() ? notes[i + 1].bytes : 0;
+    if (bytes >= last && bytes >= next && bytes - usual > kSpreads * spread) {
+      hints.push_back({notes[i].time, (bytes - usual) / spread});
+      continue;
+    }
+    // Encoders that look ahead spend little on what is soon not to be seen any more.
+    if (usual > kDipBytesMin && last < usual_before / kDip && bytes > kDip * last) {
+      hints.push_back({notes[i].time, kSpreads + std::log2(usual_before / std::max(1.0, last))});
+      continue;
+    }
+    const bool rises = usual_after > kStep * usual_before && bytes > kFirstOfStep * last;
+    const bool falls = usual_before > kStep * usual_after && last > kFirstOfStep * bytes;
+    if (usual > kBytes && (rises || falls)) {
+      const double step = usual / std::max(1.0, std::min(usual_before, usual_after));
+      hints.push_back({notes[i].time, kSpreads + std::log2(step)});
+      // A simple picture may itself have cost as much as what was there before.
+      if (falls) hints.push_back({notes[i - 1].time, kSpreads + std::log2(step)});
+    }
+  }
+  return Strongest(std::move(hints), count_max);
 }
 
 std::optional<double> PacketSizes::LargeBetween(double begin, double end) const {

@@ -16,6 +16,7 @@ class PacketSizes {
 
   struct Spikes {
     std::vector<double> times;  // in order
+    std::vector<double> sure;   // of these: nothing but a new picture costs that much
     bool large = false;         // one of them is nearly as large as the key frame
   };
   // Packets between two key frames that may hold a new picture, at most `count_max` (the
@@ -23,6 +24,13 @@ class PacketSizes {
   // earlier than something decoded before it is a filling between two pictures, and small whatever
   // it shows.
   Spikes SpikesBetween(double begin, double end, size_t count_max) const;
+
+  // Packets between two key frames that stand out a little, or at which packets begin to cost more
+  // or less: at most `count_max`, in order. Some of them are new pictures where there are any.
+  std::vector<double> HintsBetween(double begin, double end, size_t count_max) const;
+
+  // How many packets there are between two key frames.
+  size_t CountBetween(double begin, double end) const { return Between(begin, end).size(); }
 
   // The one packet that costs so much more than all others that a new picture must be in it.
   std::optional<double> NewPictureBetween(double begin, double end) const;

@@ -56,6 +56,30 @@ TEST(PacketSizes, SimplePicturesThatFollowBusyOnesStandOut) {
   EXPECT_THAT(film.SpikesBetween(0, 10, 12).times, testing::Contains(DoubleNear(4.0, 1e-6)));
 }
 
+TEST(PacketSizes, WhatCanOnlyBeANewPictureIsSure) {
+  EXPECT_THAT(Film(250, [](double time) { return time == 4.0 ? 35000 : 8000; })
+                  .SpikesBetween(0, 10, 12)
+                  .sure,
+              ElementsAre(DoubleNear(4.0, 1e-6)));
+  // What begins to move stays large.
+  EXPECT_THAT(
+      Film(250, [](double time) { return time < 4.0 ? 800 : 30000; }).SpikesBetween(0, 10, 12).sure,
+      IsEmpty());
+}
+
+TEST(PacketSizes, HintsAreWeakerThanSpikes) {
+  const auto noise = [](double time) { return 12000 + static_cast<uint32_t>(time * 7919) % 400; };
+  const PacketSizes grain =
+      Film(250, [&](double time) { return time == 4.0 ? 15000 : noise(time); });
+  EXPECT_THAT(grain.SpikesBetween(0, 10, 12).times, IsEmpty());
+  EXPECT_THAT(grain.HintsBetween(0, 10, 1), ElementsAre(DoubleNear(4.0, 1e-6)));
+  // Little is spent on what is soon gone.
+  const PacketSizes dip =
+      Film(250, [&](double time) { return time > 3.8 && time < 4.0 ? 2000 : noise(time); });
+  EXPECT_THAT(dip.HintsBetween(0, 10, 1), ElementsAre(DoubleNear(4.0, 1e-6)));
+  EXPECT_THAT(Film(250, [](double) { return 8000; }).HintsBetween(0, 10, 12), IsEmpty());
+}
+
 TEST(PacketSizes, OnlySoManySpikesAreTold) {
   const PacketSizes film = Film(250, [](double time) {
     return static_cast<int>(time * 25 + 0.5) % 40 == 0 ? 30000 + static_cast<uint32_t>(time * 100)

@@ -8,13 +8,18 @@
 //
 // A packet that stands out is decoded by itself, right after the key frame before it: what it holds
 // of a new picture is there whatever it refers to, and what it doesn't hold looks like the key
-// frame. So a few frames tell whether it is a cut. Only what stays unexplained, key frames that
-// differ clearly with a second between them that took more bytes than others (a dissolve), is
-// decoded from the key frame on, without the frames that no other refers to, as far as the budget
-// goes. There the cut is where neighbours differ most: by an absolute amount, and by a multiple of
-// what is usual around there, so that neither noise nor steady motion makes a cut. A dissolve shows
-// as a peak of the differences across a second. Key frames that differ for no reason to be seen in
-// the packets are taken for motion.
+// frame. So a few frames tell whether it is a cut. Where all key frames are equally far apart, or
+// one cut was found away from them, the encoder doesn't put them at cuts: then packets that stand
+// out a little are decoded as well, as long as that finds something.
+//
+// Only what stays unexplained is decoded from the key frame on, without the frames that no other
+// refers to, as far as the budget goes and something is found: key frames that differ clearly with
+// a second between them that took more bytes than others (a dissolve), or of a codec whose frames
+// can't be decoded alone (VP8, VP9), or with a packet between them that can only be a new picture.
+// There the cut is where neighbours differ most: by an absolute amount, and by a multiple of what
+// is usual around there, so that neither noise nor steady motion makes a cut. A dissolve shows as a
+// peak of the differences across a second. Key frames that differ for no reason to be seen in the
+// packets are taken for motion.
 
 #include "media/shots.h"
 
@@ -29,12 +34,19 @@ namespace {
 constexpr double kKeyStep = 0.5;        // of films made of key frames only: look this often
 constexpr double kCloseStretch = 0.25;  // stretches no longer than this need no closer look
 constexpr double kShortStretch = 2;     // wherever a cut is in it, it is near
-constexpr size_t kSpikesMax = 12;       // of a stretch
+constexpr size_t kSpikesMax = 12;       // of a stretch of kSpikesSeconds
+constexpr double kSpikesSeconds = 10;
 constexpr int kFramesHeld = 16;         // as many as the decoder can
+constexpr double kSameDistance = 0.03;  // of key frames, as a share
 constexpr double kFlash = 0.4;          // what is gone so soon is no shot
 // Frames that may be decoded to look closer: so many, and a share of the film's.
 constexpr size_t kCloserFrames = 300;
 constexpr size_t kCloserShare = 10;
+constexpr size_t kCloserShareMost = 2;  // where the encoder saw no cuts
+// Looks that found nothing, more than those that found something, before the rest is taken for
+// motion.
+constexpr int kPatience = 4;
+constexpr int kEncouraged = 2;
 constexpr double kBehindHump = 1.5;
 constexpr double kKeysDiffer = 6;  // worth a closer look
 constexpr double kKeysDifferClearly = 14;
@@ -51,6 +63,7 @@ constexpr double kDissolveRatio = 3;
 struct Key {
   double time = 0;
   FrameLook look;
+  bool shown = true;  // not when the film begins after it, at 0
 };
 
 struct Cut {
@@ -93,10 +106,10 @@ class Finder {
            (limits_.deadline && std::chrono::steady_clock::now() > *limits_.deadline);
   }
 
+  // Of its packet where that says it: with most packets left out the decoder guesses wrongly.
   double TimeOf(const AVFrame& frame) const {
-    return frame.best_effort_timestamp == AV_NOPTS_VALUE
-               ? -1
-               : file_.Seconds(frame.best_effort_timestamp, stream_);
+    const int64_t stamp = frame.pts != AV_NOPTS_VALUE ? frame.pts : frame.best_effort_timestamp;
+    return stamp == AV_NOPTS_VALUE ? -1 : file_.Seconds(stamp, stream_);
   }
 
   Result<> ReadKeys() {
@@ -107,9 +120,10 @@ class Finder {
     const av::Frame frame = av::MakeFrame();
     auto take = [&](AVFrame* decoded) {
       const double time = TimeOf(*decoded);
+      const bool stamped = decoded->pts != AV_NOPTS_VALUE || time >= 0;
       const auto look = LookAt(*decoded);
       ++film_.decoded;
-      if (look && time >= 0) keys_.push_back({time, *look});
+      if (look && stamped) keys_.push_back({std::max(0.0, time), *look, time >= 0});
       return true;
     };
     double last_key = -1e9;
@@ -124,17 +138,30 @@ class Finder {
       ++film_.frames;
       packets_.Add(time, static_cast<uint32_t>(packet->size), key);
       if (!key) continue;
-      if (last_seen) longest_ = std::max(longest_, time - *last_seen);
+      if (last_seen) {
+        distances_.push_back(time - *last_seen);
+        longest_ = std::max(longest_, distances_.back());
+      }
       last_seen = time;
       if (time - last_key < kKeyStep) continue;
       if (OutOfTime()) break;
       last_key = time;
+      // Of what is cut off at the beginning decoders give nothing.
+      packet->flags &= ~AV_PKT_FLAG_DISCARD;
       DecodePacket(codec.get(), packet.get(), frame.get(), take);
+      if (codec->codec_id != AV_CODEC_ID_HEVC) continue;
+      // Before the next one makes its decoder drop what it still holds.
+      DecodePacket(codec.get(), nullptr, frame.get(), take);
+      Ffmpeg()->avcodec_flush_buffers(codec.get());
     }
     DecodePacket(codec.get(), nullptr, frame.get(), take);
     std::stable_sort(keys_.begin(), keys_.end(),
                      [](const Key& a, const Key& b) { return a.time < b.time; });
-    for (const Key& key : keys_) film_.keys.push_back(key.time);
+    // Of those before the film begins the last is what it begins with.
+    while (keys_.size() > 1 && !keys_[0].shown && keys_[1].time <= 0) keys_.erase(keys_.begin());
+    for (const Key& key : keys_) {
+      if (key.shown) film_.keys.push_back(key.time);
+    }
     return Ok{};
   }
 
@@ -153,6 +180,7 @@ class Finder {
     double weight = 0;
     std::optional<Cut> guess;  // when there is no time to look
     bool must = false;         // whatever the budget
+    bool dissolves = true;     // may be in it
   };
 
   std::vector<Cut> FindCuts() {
@@ -160,20 +188,55 @@ class Finder {
       differences_.push_back(Difference(keys_[i - 1].look, keys_[i].look));
     }
     std::vector<Cut> cuts;
+    regular_ = KeysAreRegular();
     for (size_t i = 0; i < differences_.size(); ++i) Explain(i, &cuts);
     // Behind the last key frame nobody looked.
     ExplainEnd(&cuts);
     std::stable_sort(doubts_.begin(), doubts_.end(),
                      [](const Doubt& a, const Doubt& b) { return a.weight > b.weight; });
-    const size_t frames_max = film_.decoded + kCloserFrames + film_.frames / kCloserShare;
+    const size_t share = alone_ && !regular_ ? kCloserShare : kCloserShareMost;
+    const size_t frames_max = film_.decoded + kCloserFrames + film_.frames / share;
+    int patience = kPatience;
     for (const Doubt& doubt : doubts_) {
+      if (!doubt.must && patience <= 0) continue;
       if ((doubt.must || film_.decoded < frames_max) && !OutOfTime()) {
-        LookCloser(*doubt.from, doubt.to, doubt.end, &cuts);
+        const size_t before = cuts.size();
+        LookCloser(doubt, &cuts);
+        if (cuts.size() > before) {
+          patience += kEncouraged;
+        } else if (!doubt.must) {
+          --patience;
+        }
       } else if (doubt.guess) {
         cuts.push_back(*doubt.guess);
       }
     }
     return cuts;
+  }
+
+  // Whether all key frames follow each other at the same distance: then they say nothing of cuts.
+  bool KeysAreRegular() const {
+    const auto usual = std::count_if(distances_.begin(), distances_.end(), [&](double distance) {
+      return std::abs(distance - longest_) < kSameDistance * longest_;
+    });
+    return static_cast<size_t>(usual) * 10 >= distances_.size() * 9;
+  }
+
+  // Whether an encoder that was told how far key frames may be apart would have put one here
+  // anyway: others are as far apart, or it came after a round number of seconds or of frames.
+  bool IsLongest(double from, double to) const {
+    constexpr double kCustoms[] = {12,  15,  24,  25,  30,  48,  50,  60,  75,  90,  100, 120,
+                                   125, 128, 150, 180, 200, 240, 250, 256, 300, 500, 600};
+    const double seconds = to - from;
+    if (seconds < longest_ * (1 - kSameDistance)) return false;
+    const auto as_far = std::count_if(distances_.begin(), distances_.end(), [&](double distance) {
+      return distance > longest_ * (1 - kSameDistance);
+    });
+    const auto frames = static_cast<double>(packets_.CountBetween(from, to) + 1);
+    return as_far > 1 ||
+           std::any_of(std::begin(kCustoms), std::end(kCustoms),
+                       [&](double custom) { return std::abs(frames - custom) <= 2; }) ||
+           std::abs(seconds - std::round(seconds)) < 1.2 * seconds / frames;
   }
 
   // What lies between a key frame and the next, and what it says.
@@ -188,7 +251,12 @@ class Finder {
     bool surely = false;
     bool early = false;  // the second came before its time: the encoder saw something new
     PacketSizes::Spikes spikes;
+
+    size_t spikes_max() const { return SpikesMax(length); }
   };
+  static size_t SpikesMax(double length) {
+    return static_cast<size_t>(std::max(1.0, length / kSpikesSeconds) * kSpikesMax);
+  }
 
   Stretch StretchAt(size_t i) const {
     Stretch stretch;
@@ -201,25 +269,54 @@ class Finder {
     stretch.differ = stretch.difference > std::max(kKeysDiffer, 2 * usual);
     stretch.clearly = stretch.difference > std::max(kKeysDifferClearly, 3 * usual);
     stretch.surely = stretch.difference > kKeysDifferSurely;
-    stretch.early = stretch.length < longest_ * 0.97 && !IsUsual(stretch.length, i);
-    stretch.spikes = packets_.SpikesBetween(stretch.from->time, stretch.to->time, kSpikesMax);
+    const double from = stretch.from->time;
+    const double to = stretch.to->time;
+    stretch.early = !IsUsual(stretch.length, i) && !IsLongest(from, to);
+    stretch.spikes = packets_.SpikesBetween(from, to, stretch.spikes_max());
     return stretch;
   }
 
   void Explain(size_t i, std::vector<Cut>* cuts) {
     const Stretch stretch = StretchAt(i);
     // Away and back to the same picture are two changes.
-    const bool away = stretch.spikes.times.size() >= 2 && stretch.spikes.large;
+    const bool away = (stretch.spikes.times.size() >= 2 && stretch.spikes.large) ||
+                      (stretch.early && !stretch.spikes.sure.empty());
     if (!stretch.differ && !away) return;
     if (stretch.differ && stretch.length <= kCloseStretch) {
       if (stretch.difference > kJump) cuts->push_back({stretch.to->time, stretch.difference});
       return;
     }
     if (stretch.clearly && TellByKeys(stretch, cuts)) return;
-    if (TellByPackets(stretch, cuts)) return;
     const bool certain = stretch.clearly && stretch.early;
-    if (alone_ && TakeSpots(*stretch.from, stretch.to, stretch.spikes.times, certain, cuts)) return;
-    if (stretch.clearly) Suspect(stretch, cuts);
+    // An encoder that saw no cuts hid them.
+    if (alone_ && regular_ && TakeHints(stretch, certain, cuts)) return;
+    if (TellByPackets(stretch, cuts)) return;
+    if (alone_ && TakeSpots(*stretch.from, stretch.to, stretch.spikes, certain, cuts)) {
+      hidden_ = true;
+      return;
+    }
+    if (alone_ && stretch.clearly && !regular_ && TakeHints(stretch, certain, cuts)) return;
+    if (stretch.clearly || !stretch.spikes.sure.empty()) Suspect(stretch, cuts);
+  }
+
+  // What the sizes of packets only hint at, as long as that leads to something.
+  bool TakeHints(const Stretch& stretch, bool certain, std::vector<Cut>* cuts) {
+    if (hints_patience_ <= 0 || (!regular_ && !hidden_)) return false;
+    PacketSizes::Spikes spikes = stretch.spikes;
+    spikes.times = WithHints(spikes.times, stretch.from->time, stretch.to->time);
+    if (spikes.times.size() == stretch.spikes.times.size()) return false;
+    const bool found = TakeSpots(*stretch.from, stretch.to, spikes, certain, cuts);
+    hidden_ |= found;
+    hints_patience_ += found ? kEncouraged : -1;
+    return found;
+  }
+
+  std::vector<double> WithHints(std::vector<double> times, double from, double to) const {
+    const auto hints = packets_.HintsBetween(from, to, SpikesMax(to - from));
+    times.insert(times.end(), hints.begin(), hints.end());
+    std::sort(times.begin(), times.end());
+    times.erase(std::unique(times.begin(), times.end()), times.end());
+    return times;
   }
 
   // Cuts that key frames stand at: those between, or the one at the end.
@@ -228,8 +325,9 @@ class Finder {
     const double to = stretch.to->time;
     const auto keys = packets_.KeysBetween(from, to, kSpikesMax);
     if (!keys.empty() && TakeKeys(*stretch.from, *stretch.to, keys, cuts)) return true;
-    const bool key_at_cut = stretch.early || packets_.SpentLittleBetween(from, to);
-    if (!key_at_cut || (stretch.spikes.large && alone_)) return false;
+    if (!stretch.early || !stretch.spikes.sure.empty() || (stretch.spikes.large && alone_)) {
+      return false;
+    }
     cuts->push_back({to, stretch.difference});
     return true;
   }
@@ -239,9 +337,11 @@ class Finder {
   bool TellByPackets(const Stretch& stretch, std::vector<Cut>* cuts) {
     const double from = stretch.from->time;
     const double to = stretch.to->time;
-    if (stretch.clearly && (stretch.surely || stretch.length <= kShortStretch)) {
+    if (!regular_ && stretch.clearly && !stretch.early &&
+        (stretch.surely || stretch.length <= kShortStretch)) {
       if (const auto time = packets_.NewPictureBetween(from, to)) {
         cuts->push_back({*time, stretch.difference});
+        hidden_ = true;
         return true;
       }
     }
@@ -252,7 +352,9 @@ class Finder {
       return true;
     }
     const auto hump = packets_.HumpBetween(from, to);
-    if (!alone_ || !hump || hump->ratio <= kClearHump || hump->top >= kDissolveTop) return false;
+    if (!alone_ || !stretch.spikes.sure.empty() || !hump || hump->ratio <= kClearHump ||
+        hump->top >= kDissolveTop)
+      return false;
     cuts->push_back({hump->middle, stretch.difference});
     return true;
   }
@@ -262,32 +364,45 @@ class Finder {
     const double from = stretch.from->time;
     const double to = stretch.to->time;
     const double difference = stretch.difference;
-    if (stretch.early) {
+    Doubt doubt{stretch.from, stretch.to, to, difference, std::nullopt};
+    const bool brief = stretch.length <= kShortStretch;
+    // In a second nothing tells a dissolve from motion, but that there is none around it.
+    const bool stands_out = difference >= 2.5 * Around(stretch.index, 3, 0.5);
+    doubt.dissolves = !brief || stands_out;
+    if (!stretch.spikes.sure.empty()) {
+      doubt.must = true;
+    } else if (stretch.early) {
       cuts->push_back({to, difference});
-    } else if (stretch.length <= kShortStretch) {
-      if (difference < 2.5 * Around(stretch.index, 3, 0.5)) return;
-      doubts_.push_back({stretch.from, stretch.to, to, difference, Cut{to, difference}});
+      return;
+    } else if (packets_.SpentLittleBetween(from, to)) {
+      doubt.guess = Cut{to, difference};
+      doubt.dissolves = false;  // they cost more
+    } else if (brief) {
+      if (!stands_out) return;
+      doubt.guess = Cut{to, difference};
     } else if (!alone_ && stretch.surely) {
-      std::optional<Cut> guess;
-      if (const auto large = packets_.LargeBetween(from, to)) guess = Cut{*large, difference};
-      doubts_.push_back({stretch.from, stretch.to, to, difference, guess});
+      if (const auto large = packets_.LargeBetween(from, to)) doubt.guess = Cut{*large, difference};
     } else if (const auto hump = packets_.HumpBetween(from, to)) {
-      doubts_.push_back({stretch.from, stretch.to, std::min(to, hump->middle + kBehindHump),
-                         difference, Cut{hump->middle, difference}});
+      doubt.guess = Cut{hump->middle, difference};
+      doubt.end = std::min(to, hump->middle + kBehindHump);
+    } else if (alone_ && !regular_) {
+      return;
     }
+    doubts_.push_back(doubt);
   }
 
   void ExplainEnd(std::vector<Cut>* cuts) {
     const Key& last = keys_.back();
     const double end = film_.duration + 1;
-    const PacketSizes::Spikes spikes = packets_.SpikesBetween(last.time, end, kSpikesMax);
+    PacketSizes::Spikes spikes = packets_.SpikesBetween(last.time, end, SpikesMax(end - last.time));
+    Doubt doubt{&last, nullptr, end, kKeysDifferClearly, std::nullopt};
+    // GIF's frames are small and have no other key than the first, whatever they show.
+    doubt.must = stream_.codecpar->codec_id == AV_CODEC_ID_GIF || !spikes.sure.empty();
     if (alone_) {
-      TakeSpots(last, nullptr, spikes.times, false, cuts);
-    } else if (stream_.codecpar->codec_id == AV_CODEC_ID_GIF) {
-      // Its frames are small and have no other key than the first, whatever they show.
-      doubts_.push_back({&last, nullptr, end, kKeysDifferClearly, std::nullopt, /*must=*/true});
-    } else if (spikes.large) {
-      doubts_.push_back({&last, nullptr, end, kKeysDifferClearly, std::nullopt});
+      if (regular_ || hidden_) spikes.times = WithHints(spikes.times, last.time, end);
+      TakeSpots(last, nullptr, spikes, false, cuts);
+    } else if (doubt.must || !WithHints(spikes.times, last.time, end).empty()) {
+      doubts_.push_back(doubt);
     }
   }
 
@@ -313,7 +428,10 @@ class Finder {
     const double expected = keys_[i + 1].time - longest_;
     const auto key = std::lower_bound(keys_.begin(), keys_.end(), expected - 0.02,
                                       [](const Key& a, double time) { return a.time < time; });
-    if (key != keys_.end() && key->time < expected + 0.02) return true;
+    if (key != keys_.end() && key != keys_.begin() + static_cast<ptrdiff_t>(i) &&
+        key->time < expected + 0.02) {
+      return true;
+    }
     size_t same = 0;
     for (size_t j = 0; j + 1 < keys_.size(); ++j) {
       same += j != i && std::abs(keys_[j + 1].time - keys_[j].time - length) < 0.05 ? 1 : 0;
@@ -330,7 +448,7 @@ class Finder {
   bool GoTo(double time, AVPacket* packet) {
     // Containers without an index guess, and may end up behind it.
     for (const double back : {0.0, 2.0, 8.0}) {
-      if (!file_.Seek(std::max(0.0, time - back), stream_)) return false;
+      if (!file_.Seek(time - back, stream_)) continue;
       while (file_.Read(stream_, packet)) {
         if ((packet->flags & AV_PKT_FLAG_KEY) == 0) continue;
         const int64_t stamp = packet->pts != AV_NOPTS_VALUE ? packet->pts : packet->dts;
@@ -355,14 +473,10 @@ class Finder {
     // With frames missing H.264 counts wrongly, and drops what seems to come too late for its
     // place: unless nothing comes out before the end.
     if (codec->codec_id == AV_CODEC_ID_H264) codec->has_b_frames = kFramesHeld;
-    auto wanted = [&](double time) {
-      return std::any_of(times.begin(), times.end(),
-                         [&](double spike) { return std::abs(spike - time) < 1e-3; });
-    };
     auto take = [&](AVFrame* decoded) {
       ++film_.decoded;
       const double time = TimeOf(*decoded);
-      if (!wanted(time)) return true;
+      if (!Has(times, time)) return true;
       if (const auto look = LookAt(*decoded)) looks.push_back({time, *look});
       return true;
     };
@@ -373,14 +487,35 @@ class Finder {
       if (stamp == AV_NOPTS_VALUE) continue;
       const double time = file_.Seconds(stamp, stream_);
       if (time > times.back() + 2 || OutOfTime()) break;
-      if (!wanted(time)) continue;
+      if (!Has(times, time)) continue;
       --left;
       DecodePacket(codec.get(), packet.get(), frame.get(), take);
     }
     DecodePacket(codec.get(), nullptr, frame.get(), take);
     std::sort(looks.begin(), looks.end(),
               [](const Looked& a, const Looked& b) { return a.time < b.time; });
+    if (codec->codec_id == AV_CODEC_ID_HEVC) FillGray(from.look, &looks);
     return looks;
+  }
+
+  // Where a picture of HEVC builds on missing ones it is gray: nothing is known there, so it looks
+  // like the one before.
+  static void FillGray(const FrameLook& key, std::vector<Looked>* looks) {
+    constexpr size_t kCells = size_t{FrameLook::kColumns} * FrameLook::kRows;
+    const FrameLook* before = &key;
+    for (Looked& looked : *looks) {
+      for (size_t cell = 0; cell < kCells; ++cell) {
+        bool gray = true;
+        for (size_t part = 0; part < 3; ++part) {
+          gray = gray && std::abs(looked.look.cells[part * kCells + cell] - 128) <= 2;
+        }
+        if (!gray) continue;
+        for (size_t part = 0; part < 3; ++part) {
+          looked.look.cells[part * kCells + cell] = before->cells[part * kCells + cell];
+        }
+      }
+      before = &looked.look;
+    }
   }
 
   // The cut among key frames that weren't looked at yet. False when none stands out.
@@ -406,29 +541,48 @@ class Finder {
 
   // Cuts at those of the packets that begin something new. False when they don't explain the
   // stretch.
-  bool TakeSpots(const Key& from, const Key* to, const std::vector<double>& times, bool key_at_cut,
+  bool TakeSpots(const Key& from, const Key* to, const PacketSizes::Spikes& spikes, bool key_at_cut,
                  std::vector<Cut>* cuts) {
-    if (times.empty() || OutOfTime()) return false;
+    if (spikes.times.empty() || OutOfTime()) return false;
     const double jump_min =
         to == nullptr ? kKeysDifferClearly : std::max(kJump, Difference(from.look, to->look) / 4);
     std::vector<Cut> found;
     std::vector<const FrameLook*> seen{&from.look};
-    double back = -1;  // when the key frame's picture showed again
-    const std::vector<Looked> looks = Spot(from, times);
+    bool sure = false;
+    double back = -1;  // when a picture of before showed again, which the next key frame shows
+    const std::vector<Looked> looks = Spot(from, spikes.times);
     for (const Looked& looked : looks) {
       const double jump = Difference(*seen.back(), looked.look);
-      if (jump < jump_min) continue;
-      // Or the packet holds little of a picture, and what it builds on is missing: then it looks
-      // like one that was there before.
-      if (std::any_of(seen.begin(), seen.end(), [&](const FrameLook* other) {
+      const bool new_picture = Has(spikes.sure, looked.time);
+      if (jump < (new_picture ? kJump : jump_min)) continue;
+      if (!new_picture && std::any_of(seen.begin(), seen.end(), [&](const FrameLook* other) {
             return Difference(*other, looked.look) < kJump;
           })) {
-        if (back < 0 && Difference(from.look, looked.look) < kJump) back = looked.time;
+        // Or the packet holds little of a picture, and what it builds on is missing: then it looks
+        // like one that was there before.
+        if (back < 0 && to != nullptr &&
+            Difference(looked.look, to->look) < Difference(*seen.back(), to->look) / 2) {
+          back = looked.time;
+        }
+        continue;
+      }
+      if (new_picture && seen.size() > 1 && looked.time - found.back().time < kFlash &&
+          Difference(*seen[seen.size() - 2], looked.look) < kJump) {
+        found.pop_back();
+        seen.pop_back();
         continue;
       }
       found.push_back({looked.time, jump});
       seen.push_back(&looked.look);
+      sure |= new_picture;
       back = -1;
+    }
+    // Some decoders give nothing where too much is missing.
+    for (const double time : spikes.sure) {
+      const bool seen_there = std::any_of(looks.begin(), looks.end(), [&](const Looked& looked) {
+        return std::abs(looked.time - time) < 1e-3;
+      });
+      if (!seen_there) found.push_back({time, kKeysDifferClearly});
     }
     if (found.empty()) return to == nullptr;
     if (to == nullptr) {
@@ -436,15 +590,16 @@ class Finder {
       return true;
     }
     const double rest = Difference(*seen.back(), to->look);
-    if (rest > kJump && back >= 0 && Difference(from.look, to->look) < kJump) {
+    if (rest > kJump && back >= 0) {
       if (back - found.back().time < kFlash) {
         found.pop_back();
       } else {
         found.push_back({back, rest});
       }
-    } else if (rest > kKeysDifferClearly && key_at_cut) {
+    } else if ((rest > kKeysDifferClearly && key_at_cut) ||
+               (sure && !regular_ && rest > kKeysDifferClearly)) {
       found.push_back({to->time, rest});
-    } else if (rest > std::max(kJump, 0.7 * found.back().strength)) {
+    } else if (!sure && rest > std::max(kJump, 0.7 * found.back().strength)) {
       // The last of them has to lead to what the next key frame shows: a flash doesn't.
       return false;
     }
@@ -452,11 +607,22 @@ class Finder {
     return true;
   }
 
-  // Decodes from one key frame up to `end`, at most to the next key frame. What can't be decoded is
-  // left out, and the difference of the key frames tells that there is a cut between them.
-  void LookCloser(const Key& from, const Key* to, double end, std::vector<Cut>* cuts) {
+  static bool Has(const std::vector<double>& times, double time) {
+    return std::any_of(times.begin(), times.end(),
+                       [&](double other) { return std::abs(other - time) < 1e-3; });
+  }
+
+  // Decodes from one key frame up to the end of the doubt, at most to the next key frame. What
+  // can't be decoded is left out, and the difference of the key frames tells that there is a cut
+  // between them.
+  void LookCloser(const Doubt& doubt, std::vector<Cut>* cuts) {
+    const Key& from = *doubt.from;
+    const Key* const to = doubt.to;
+    double end = doubt.end;
     std::vector<Looked> looks{{from.time, from.look}};
     const double arrived = to != nullptr ? Difference(from.look, to->look) / 5 : 0;
+    const auto spikes = packets_.SpikesBetween(from.time, end, SpikesMax(end - from.time)).times;
+    const double last_spike = spikes.empty() ? 0 : spikes.back();
     const av::Packet packet = av::MakePacket();
     const av::Frame frame = av::MakeFrame();
     auto made = file_.Decoder(stream_, limits_.pixels_max);
@@ -476,7 +642,7 @@ class Finder {
         looks.push_back({time, *look});
         if (to == nullptr || Difference(*look, to->look) > arrived) return true;
         // What the next key frame shows is there; a little more, to see that it stays.
-        end = std::min(end, time + kDissolveSeconds);
+        end = std::min(end, std::max(time, last_spike) + kDissolveSeconds);
         return true;
       };
       size_t packets = 0;
@@ -488,10 +654,10 @@ class Finder {
       if (!done) DecodePacket(codec.get(), nullptr, frame.get(), take);
     }
     if (to != nullptr && end >= to->time) looks.push_back({to->time, to->look});
-    CutsAmong(looks, cuts);
+    CutsAmong(looks, doubt.dissolves, cuts);
   }
 
-  void CutsAmong(const std::vector<Looked>& looks, std::vector<Cut>* cuts) const {
+  void CutsAmong(const std::vector<Looked>& looks, bool dissolves, std::vector<Cut>* cuts) const {
     if (looks.size() < 2) return;
     std::vector<double> jumps;
     for (size_t i = 1; i < looks.size(); ++i) {
@@ -519,7 +685,7 @@ class Finder {
       cuts->push_back({looks[i + 1].time, jumps[i]});
       any = true;
     }
-    if (!any) DissolveAmong(looks, cuts);
+    if (!any && dissolves) DissolveAmong(looks, cuts);
   }
 
   // The jump back to the picture that this one leaves, where it follows soon; else i.
@@ -623,10 +789,11 @@ class Finder {
       if (score <= best) continue;
       best = score;
       shot->frame = key.time;
-      shot->key = true;
+      shot->key = key.shown;
       shot->contrast = Contrast(key.look);
     }
-    if (!shot->key) shot->frame = shot->start + std::min(1.0, (shot->end - shot->start) / 3);
+    if (!shot->key && best < 0)
+      shot->frame = shot->start + std::min(1.0, (shot->end - shot->start) / 3);
   }
 
   // Whether a packet can be decoded when some before it are missing: where their values steer how
@@ -657,7 +824,11 @@ class Finder {
   std::vector<Doubt> doubts_;
   std::vector<Key> keys_;
   std::vector<double> differences_;  // of each key frame from the next
-  double longest_ = 0;               // distance of two key frames, looked at or not
+  int hints_patience_ = kPatience;
+  bool regular_ = false;
+  bool hidden_ = false;            // a cut was found that no key frame stands at
+  std::vector<double> distances_;  // of key frames, looked at or not
+  double longest_ = 0;             // of these
   double end_ = 0;
 };
 
