@@ -146,15 +146,46 @@ Result<Prepared> PrepareDecoded(DecodedPicture decoded, const PrepareOptions& op
   return out;
 }
 
+Result<Prepared> PreparePages(size_t pages, const PageDecoder& decode,
+                              const PrepareOptions& options) {
+  const PictureRequest request = RequestFor(options);
+  Prepared out = TRY(PrepareDecoded(TRY(decode(0, request)), options));
+  if (pages < 2) return out;
+  out.attributes["pages"] = pages;
+  if (pages > kPagesMax) out.attributes["pages_read"] = kPagesMax;
+  out.segments[0].page = 1;
+  for (uint32_t number = 2; number <= std::min<size_t>(pages, kPagesMax); ++number) {
+    Result<DecodedPicture> page = decode(number - 1, request);
+    if (!page.ok()) continue;
+    Segment segment;
+    segment.index = static_cast<uint32_t>(out.segments.size());
+    segment.page = number;
+    if (options.pixels.width > 0 && options.pixels.height > 0) {
+      const int orientation = page->exif.orientation;
+      const Raster raster = Upright(std::move(page->raster), orientation);
+      segment.pixels = static_cast<int32_t>(out.pixels.size());
+      out.pixels.push_back(PixelsFor(raster, options.pixels));
+    }
+    out.segments.push_back(std::move(segment));
+  }
+  return out;
+}
+
 Result<View> ViewPicture(PictureDecoder decode, const MediaSource& source,
                          const ViewWanted& wanted) {
-  if (wanted.page.value_or(1) != 1) {
-    return Error{Code::kNotFound, "page " + std::to_string(*wanted.page) + ": not there"};
+  return ViewPage(
+      1, [&](uint32_t, const PictureRequest& request) { return decode(source, request); }, wanted);
+}
+
+Result<View> ViewPage(size_t pages, const PageDecoder& decode, const ViewWanted& wanted) {
+  const uint32_t number = wanted.page.value_or(1);
+  if (number < 1 || number > pages) {
+    return Error{Code::kNotFound, "page " + std::to_string(number) + ": not there"};
   }
   PictureRequest request;
   request.pixels_max = wanted.picture_pixels_max;
   request.longer_side_min = wanted.side_max;
-  DecodedPicture decoded = TRY(decode(source, request));
+  DecodedPicture decoded = TRY(decode(number - 1, request));
   const Raster raster =
       Reduced(Upright(std::move(decoded.raster), decoded.exif.orientation), wanted.side_max);
   return View{raster.width, raster.height, ToRgb(raster)};

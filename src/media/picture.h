@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -43,6 +44,16 @@ Result<Prepared> PreparePicture(PictureDecoder decode, const MediaSource& source
 // The whole picture, upright. kNotFound for another page than the first.
 Result<View> ViewPicture(PictureDecoder decode, const MediaSource& source,
                          const ViewWanted& wanted);
+
+// The same for files of several pages, told by their index from 0. Every page is a segment with its
+// number; of one page none has a number. A page that can't be read is left out, unless it is the
+// first, and so is what comes after kPagesMax. Attribute "pages" when there are several,
+// "pages_read" when not all are read.
+inline constexpr uint32_t kPagesMax = 200;
+using PageDecoder = std::function<Result<DecodedPicture>(uint32_t, const PictureRequest&)>;
+Result<Prepared> PreparePages(size_t pages, const PageDecoder& decode,
+                              const PrepareOptions& options);
+Result<View> ViewPage(size_t pages, const PageDecoder& decode, const ViewWanted& wanted);
 
 // How much of a picture these options need, and all that they ask for made of it.
 PictureRequest RequestFor(const PrepareOptions& options);

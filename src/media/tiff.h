@@ -7,10 +7,7 @@
 
 namespace msearch::media {
 
-// Every page is a segment with its number; of one page none has a number. A page that can't be read
-// is left out, unless it is the first. Smaller copies of a page (of a pyramid, a preview) are no
-// pages. Attribute "pages" when there are several, "pages_read" when not all are read.
-inline constexpr uint32_t kTiffPagesMax = 200;
+// Smaller copies of a page (of a pyramid, a preview) are no pages.
 Result<Prepared> PrepareTiff(const MediaSource& source, const PrepareOptions& options);
 Result<View> ViewTiff(const MediaSource& source, const ViewWanted& wanted);
 
