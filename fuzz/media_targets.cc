@@ -64,6 +64,11 @@ void Html(std::string_view bytes) {
 
 void Subtitles(std::string_view bytes) { (void)media::ReadCues(bytes); }
 
+// No letter becomes more than one character, but some of one byte have names.
+void Rtf(std::string_view bytes) {
+  if (media::ReadRtf(bytes).text.size() > 3 * bytes.size() + 64) std::abort();
+}
+
 void Pixmap(std::string_view bytes) { (void)media::ReadPixmap(bytes); }
 
 // The parts of an office document, each by its own reader.
@@ -180,6 +185,11 @@ std::vector<std::string> SubtitleFiles() {
   return {"1\n00:00:01,500 --> 00:00:03,000\n<i>a</i>\n\n2\n00:00:04,000 --> 00:00:05,000\nb\n",
           "WEBVTT\n\n00:01.000 --> 00:02.000 align:start\n{\\an8}c\n"};
 }
+std::vector<std::string> RtfFiles() {
+  return {
+      "{\\rtf1\\ansi\\ansicpg936{\\fonttbl{\\f1\\fcharset134 a;}}{\\info{\\title b}}\\f1\\'d0\\'dc"
+      "\\u28857?\\par{\\*\\c d}{\\pict 00}\\uc2\\u-1 ab\\bin2 {}}"};
+}
 std::vector<std::string> Jpegs() {
   return {test::Encoded(test::Quarters(40, 24), "jpg"),
           test::Encoded(test::Photograph(70, 50, 1), "jpg")};
@@ -276,6 +286,7 @@ std::vector<Target> MediaTargets() {
           {"markdown", Markdown, Markdowns},
           {"html", Html, Htmls},
           {"subtitles", Subtitles, SubtitleFiles},
+          {"rtf", Rtf, RtfFiles},
           {"pixmap", Pixmap, Pixmaps},
           {"office", Office, OfficeParts},
           {"archive", Archive, Archives},

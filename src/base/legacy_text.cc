@@ -130,6 +130,14 @@ const char* Utf16WithoutMark(std::string_view bytes) {
   return nullptr;
 }
 
+// A rare character of GB 18030: byte and digit by turns.
+bool FourBytesAt(std::string_view bytes, size_t at) {
+  if (at + 4 > bytes.size()) return false;
+  const auto high = [&](size_t i) { return static_cast<uint8_t>(bytes[i]) > 0x80; };
+  const auto digit = [&](size_t i) { return bytes[i] >= '0' && bytes[i] <= '9'; };
+  return high(at) && digit(at + 1) && high(at + 2) && digit(at + 3);
+}
+
 // In the double-byte encodings of Chinese, Japanese and Korean the bytes above 127 come in pairs
 // nearly everywhere; in European ones a letter with an accent mostly stands alone.
 bool HighBytesComeInPairs(std::string_view bytes) {
@@ -137,9 +145,17 @@ bool HighBytesComeInPairs(std::string_view bytes) {
   size_t odd = 0;
   for (size_t i = 0; i < bytes.size();) {
     size_t run = 0;
-    while (i + run < bytes.size() && static_cast<unsigned char>(bytes[i + run]) >= 0x80) ++run;
+    while (i + run < bytes.size() && static_cast<unsigned char>(bytes[i + run]) >= 0x80 &&
+           !FourBytesAt(bytes, i + run)) {
+      ++run;
+    }
+    if (run == 0 && FourBytesAt(bytes, i)) {
+      ++even;
+      i += 4;
+      continue;
+    }
     if (run > 0) (run % 2 == 0 ? even : odd) += 1;
-    i += run + 1;
+    i += run + (FourBytesAt(bytes, i + run) ? 0 : 1);
   }
   return even > 0 && odd * 10 <= even;
 }
@@ -161,6 +177,11 @@ bool IsMostlyGb2312(std::string_view bytes) {
   for (size_t i = 0; i + 1 < bytes.size(); ++i) {
     const auto lead = static_cast<uint8_t>(bytes[i]);
     if (lead < 0x80) continue;
+    if (FourBytesAt(bytes, i)) {
+      ++common;
+      i += 3;
+      continue;
+    }
     const auto trail = static_cast<uint8_t>(bytes[++i]);
     ++(lead > 0xA0 && trail > 0xA0 ? common : rare);
   }
@@ -305,6 +326,28 @@ std::string RepairMisread(std::string_view utf8) {
     at += bytes.size();
   }
   return evidence >= 2 && evidence >= kept ? out : std::string(utf8);
+}
+
+std::string DecodeTextAs(std::string_view bytes, const char* encoding) {
+  if (auto text = Convert(bytes, encoding)) return *text;
+  UErrorCode status = U_ZERO_ERROR;
+  const std::unique_ptr<UConverter, decltype(&ucnv_close)> converter(ucnv_open(encoding, &status),
+                                                                     ucnv_close);
+  if (U_FAILURE(status)) return SanitizeUtf8(bytes);
+  std::u16string wide(bytes.size() * 2 + 16, u'\0');
+  const int32_t size =
+      ucnv_toUChars(converter.get(), wide.data(), static_cast<int32_t>(wide.size()), bytes.data(),
+                    static_cast<int32_t>(bytes.size()), &status);
+  if (U_FAILURE(status) || static_cast<size_t>(size) > wide.size()) return SanitizeUtf8(bytes);
+  // What ICU puts in for single bytes.
+  std::replace(wide.begin(), wide.begin() + size, u'\x1A', u'\xFFFD');
+  std::string utf8(static_cast<size_t>(size) * 3 + 1, '\0');
+  int32_t length = 0;
+  u_strToUTF8WithSub(utf8.data(), static_cast<int32_t>(utf8.size()), &length, wide.data(), size,
+                     0xFFFD, nullptr, &status);
+  if (U_FAILURE(status)) return SanitizeUtf8(bytes);
+  utf8.resize(static_cast<size_t>(length));
+  return utf8;
 }
 
 Result<DecodedText> DecodeText(std::string_view bytes, std::string_view declared) {

@@ -22,6 +22,10 @@ struct DecodedText {
 // guess among the encodings of old. kUnsupported: the bytes aren't text.
 Result<DecodedText> DecodeText(std::string_view bytes, std::string_view declared = {});
 
+// From an encoding that is known, by a name of it; bytes that aren't valid in it become replacement
+// characters, and an unknown name leaves ASCII.
+std::string DecodeTextAs(std::string_view bytes, const char* encoding);
+
 // Undoes "å›¾" for "图": UTF-8 that had been read as Latin-1 or Windows-1252. Text that wasn't
 // spoilt that way comes back as it is.
 std::string RepairMisread(std::string_view utf8);

@@ -51,6 +51,19 @@ TEST(DecodeText, KnowsChineseAndJapaneseUtf16WithoutMark) {
   }
 }
 
+TEST(DecodeText, KnowsRareCharactersOfGb18030) {
+  ExpectDecoded(
+      "\xC9\xFA\xC6\xA7\xD7\xD6\x81\x39\xEF\x31\xD3\xEB\x95\x32\x82\x36\xD2\xB2"
+      "\xD4\xDA\xD5\xE2\xC0\xEF\n",
+      "生僻字㐂与𠀀也在这里\n", "GB18030");
+}
+
+TEST(DecodeText, KnownEncodingsAreTakenAtTheirWord) {
+  EXPECT_EQ(DecodeTextAs("\xD0\xDC\xC3\xA8", "GB18030"), "熊猫");
+  EXPECT_EQ(DecodeTextAs("a\x81", "windows-31j"), "a\xEF\xBF\xBD");
+  EXPECT_EQ(DecodeTextAs("abc", "no-such-encoding"), "abc");
+}
+
 TEST(DecodeText, BelievesWhatAFileSaysOfItselfUnlessItIsWrong) {
   // Valid in both encodings.
   const std::string_view bytes = "\xA4\xA4\xA4\xE5";

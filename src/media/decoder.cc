@@ -58,6 +58,12 @@ bool IsJxl(Head head) {
   using namespace std::literals;
   return At(head, 0, "\xFF\x0A") || At(head, 0, "\0\0\0\x0CJXL \x0D\x0A\x87\x0A"sv);
 }
+// A series of pictures, though there may be but one.
+bool IsAvifSeries(Head head) { return At(head, 4, "ftypavis"); }
+// What says so comes before the first picture.
+bool IsPngSeries(Head head) {
+  return IsPng(head) && head.substr(0, head.find("IDAT")).find("acTL") != Head::npos;
+}
 bool IsAvif(Head head) { return HasBrand(head, {"avif", "avis"}); }
 bool IsHeic(Head head) {
   return HasBrand(head, {"heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1"});
@@ -74,6 +80,7 @@ bool IsMp4(Head head) {
 bool IsMatroska(Head head) { return At(head, 0, "\x1A\x45\xDF\xA3"); }
 // Readers accept what comes before it, as printers and mail programs leave.
 bool IsPdf(Head head) { return head.substr(0, 1024).find("%PDF-") != Head::npos; }
+bool IsRtf(Head head) { return At(head, 0, "{\\rtf"); }
 bool IsZip(Head head) { return At(head, 0, "PK\x03\x04"); }
 // Office documents of before 2007, and later ones with a password.
 bool IsOle(Head head) { return At(head, 0, "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"); }
@@ -181,6 +188,7 @@ Result<View> PictureView(const MediaSource& source, const ViewWanted& wanted) {
 // FFmpeg's names of containers.
 constexpr char kMov[] = "mov";
 constexpr char kGif[] = "gif";
+constexpr char kApng[] = "apng";
 constexpr char kMatroska[] = "matroska";
 constexpr char kAvi[] = "avi";
 constexpr char kFlv[] = "flv";
@@ -240,26 +248,41 @@ constexpr Decoder SoundRow(std::string_view mime, bool (*matches)(Head)) {
 }
 
 // One that moves is a short film.
-Result<Prepared> PrepareGif(const MediaSource& source, const PrepareOptions& options) {
-  if (HasMotion(source, kGif)) return PrepareFilm(source, kGif, options);
-  return Picture<DecodeWithVips>(source, options);
+template <const char* demuxer, PrepareFunction prepare>
+Result<Prepared> PrepareMoving(const MediaSource& source, const PrepareOptions& options) {
+  if (HasMotion(source, demuxer)) return PrepareFilm(source, demuxer, options);
+  return prepare(source, options);
 }
-Result<View> ViewGif(const MediaSource& source, const ViewWanted& wanted) {
-  if (wanted.time && HasMotion(source, kGif)) return ViewFilm(source, kGif, wanted);
-  return PictureView<DecodeWithVips>(source, wanted);
+template <const char* demuxer, ViewFunction view>
+Result<View> ViewMoving(const MediaSource& source, const ViewWanted& wanted) {
+  if (wanted.time && HasMotion(source, demuxer)) return ViewFilm(source, demuxer, wanted);
+  return view(source, wanted);
+}
+template <const char* demuxer, PrepareFunction prepare, ViewFunction view>
+constexpr Decoder MovingRow(std::string_view mime, bool (*matches)(Head)) {
+  return {mime,
+          MediaType::kPicture,
+          matches,
+          PrepareMoving<demuxer, prepare>,
+          ViewMoving<demuxer, view>,
+          nullptr,
+          FilmClip<demuxer>};
 }
 
 constexpr Decoder kDecoders[] = {
     {"image/jpeg", MediaType::kPicture, IsJpeg, Picture<DecodeJpeg>, PictureView<DecodeJpeg>},
+    MovingRow<kApng, Picture<DecodeWithVips>, PictureView<DecodeWithVips>>("image/png",
+                                                                           IsPngSeries),
     {"image/png", MediaType::kPicture, IsPng, Picture<DecodeWithVips>, PictureView<DecodeWithVips>},
-    {"image/gif", MediaType::kPicture, IsGif, PrepareGif, ViewGif, nullptr, FilmClip<kGif>},
+    MovingRow<kGif, Picture<DecodeWithVips>, PictureView<DecodeWithVips>>("image/gif", IsGif),
     {"image/webp", MediaType::kPicture, IsWebp, PrepareWebp, ViewWebp, nullptr, CutWebp},
     {"image/x-dcraw", MediaType::kPicture, IsRaw, Picture<DecodeRaw>, PictureView<DecodeRaw>},
     {"image/tiff", MediaType::kPicture, IsTiff, PrepareTiff, ViewTiff},
     {"image/jxl", MediaType::kPicture, IsJxl, Picture<DecodeJxl>, PictureView<DecodeJxl>},
     {"image/bmp", MediaType::kPicture, IsBmp, Picture<DecodeBmp>, PictureView<DecodeBmp>},
-    {"image/avif", MediaType::kPicture, IsAvif, Picture<DecodeHeif>, PictureView<DecodeHeif>},
-    {"image/heic", MediaType::kPicture, IsHeic, Picture<DecodeHeif>, PictureView<DecodeHeif>},
+    MovingRow<kMov, PrepareHeif, ViewHeif>("image/avif", IsAvifSeries),
+    {"image/avif", MediaType::kPicture, IsAvif, PrepareHeif, ViewHeif},
+    {"image/heic", MediaType::kPicture, IsHeic, PrepareHeif, ViewHeif},
     FilmRow<kMov>("video/mp4", IsMp4),
     FilmRow<kMatroska>("video/x-matroska", IsMatroska),
     FilmRow<kAvi>("video/x-msvideo", IsAvi),
@@ -284,6 +307,7 @@ constexpr Decoder kDecoders[] = {
     SoundRow<kAac>("audio/aac", IsAdts),
     SoundRow<kAc3>("audio/ac3", IsAc3),
     {"application/pdf", MediaType::kDocument, IsPdf, PreparePdf, ViewPdf, nullptr, nullptr, true},
+    {"application/rtf", MediaType::kDocument, IsRtf, PrepareRtf},
     {"application/zip", MediaType::kDocument, IsZip, PrepareArchive},
     {"application/x-ole-storage", MediaType::kDocument, IsOle, nullptr},
     {"application/gzip", MediaType::kDocument, IsGzip, nullptr},

@@ -53,6 +53,14 @@ struct PlainMarkdown {
 };
 PlainMarkdown StripMarkdown(std::string_view utf8);
 
+struct PlainRtf {
+  std::string title;  // as its properties say
+  std::string text;   // UTF-8
+};
+// Takes anything.
+PlainRtf ReadRtf(std::string_view bytes);
+Result<Prepared> PrepareRtf(const MediaSource& source, const PrepareOptions& options);
+
 struct Cue {
   double start = 0;  // seconds
   double end = 0;

@@ -21,6 +21,48 @@ std::string WithoutSpace(std::string_view text) {
   return out;
 }
 
+TEST(Rtf, GivesWhatAReaderSees) {
+  const PlainRtf rtf = ReadRtf(
+      "{\\rtf1\\ansi\\ansicpg1252\\deff0{\\fonttbl{\\f0\\fswiss Helvetica;}}{\\colortbl;\\red255;}"
+      "{\\info{\\title A \\'e9tude}{\\author Nobody}}{\\stylesheet{\\s1 Heading;}}\n"
+      "\\f0\\fs24 The \\b wombat\\b0  is na\\'efve.\\par\n{\\*\\generator Word;}"
+      "{\\pict\\pngblip 89504e470d0a}\\bin3 {}}One\\tab two\\line\nthree \\{\\}{\\v hidden}"
+      "{\\field{\\*\\fldinst HYPERLINK \"x\"}{\\fldrslt link}}\\emdash\\~end}");
+  EXPECT_EQ(rtf.title, "A étude");
+  EXPECT_EQ(rtf.text, "The wombat is naïve.\nOne\ttwo\nthree {}link— end");
+}
+
+TEST(Rtf, KnowsUnicodeAndTheCodePagesOfFonts) {
+  EXPECT_EQ(
+      ReadRtf("{\\rtf1\\ansi\\u28857?\\u24515? {\\uc2\\u-10179\\'3f\\'3f\\u-8704\\'3f\\'3f}x}")
+          .text,
+      "点心 \xF0\x9F\x98\x80x");
+  EXPECT_EQ(
+      ReadRtf(
+          "{\\rtf1\\ansi{\\fonttbl{\\f0 Arial;}{\\f1\\fcharset134 SimSun;}{\\f2\\fcharset204 A;}}"
+          "{\\f1\\'d0\\'dc\\'c3\\'a8}\\f2\\'cc\\'e8\\'f0\\f0\\'e9}")
+          .text,
+      "熊猫Мирé");
+  EXPECT_EQ(ReadRtf("{\\rtf1\\ansi\\ansicpg932 \\'93\\'fa\\'96\\'7b}").text, "日本");
+}
+
+TEST(Rtf, TakesAnything) {
+  EXPECT_EQ(ReadRtf("").text, "");
+  EXPECT_EQ(ReadRtf("{\\rtf1 a\\").text, "a");
+  EXPECT_EQ(ReadRtf("}}}b{{{\\'4").text, "b");
+  EXPECT_EQ(ReadRtf("\\bin99999999999 c").text, "");
+  EXPECT_EQ(ReadRtf(std::string(5000, '{') + "d" + std::string(5000, '}') + "e").text, "de");
+}
+
+TEST(Rtf, IsADocument) {
+  const auto prepared =
+      PrepareBytes("{\\rtf1\\ansi First line\\par Second one\\par}", "letter.rtf");
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_EQ(prepared->mime, "application/rtf");
+  EXPECT_EQ(prepared->title, "First line");
+  EXPECT_THAT(prepared->segments[0].text, HasSubstr("Second one"));
+}
+
 TEST(CutPassages, KeepsParagraphsTogetherWhileTheyFit) {
   EXPECT_THAT(CutPassages("One two.\n\nThree four.\n\n\nFive six seven.", 4),
               ElementsAre("One two.\n\nThree four.", "Five six seven."));

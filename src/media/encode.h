@@ -1,6 +1,7 @@
 // Pictures to files: thumbnails, and the test media of the project.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,8 +26,9 @@ Result<std::string> EncodeWithVips(const Raster& raster, const std::string& suff
 enum class HeifFormat { kHeic, kAvif };
 // kUnsupported where no such encoder is installed.
 // `orientation` as in EXIF, kept as the format's own rotation and mirroring.
+// `further` follow in the same file; the first is the main one.
 Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::string_view exif = {},
-                               int orientation = 1);
+                               int orientation = 1, std::span<const Raster> further = {});
 // The same for JPEG XL, lossy.
 Result<std::string> EncodeJxl(const Raster& raster, std::string_view exif = {},
                               int orientation = 1);

@@ -96,6 +96,7 @@ std::string MimeOf(std::string_view demuxer, const MediaSource& source, bool fil
       {"asf", "video/x-ms-wmv", "audio/x-ms-wma"},
       {"mxf", "application/mxf", "application/mxf"},
       {"gif", "image/gif", "image/gif"},
+      {"apng", "image/png", "image/png"},
       {"ogg", "video/ogg", "audio/ogg"},
       {"wav", "audio/wav", "audio/wav"},
       {"w64", "audio/x-w64", "audio/x-w64"},
@@ -117,6 +118,7 @@ std::string MimeOf(std::string_view demuxer, const MediaSource& source, bool fil
   if (demuxer == "mov" && source.head.size() > 12 && source.head.substr(8, 4) == "qt  " && film) {
     return "video/quicktime";
   }
+  if (demuxer == "mov" && source.head.substr(4, 8) == "ftypavis") return "image/avif";
   for (const Row& row : kRows) {
     if (row.demuxer == demuxer) return std::string(film ? row.film : row.sound);
   }

@@ -392,17 +392,23 @@ TEST(Films, DecodeInsideTheSandbox) {
 }
 
 TEST(Films, PicturesThatMoveAreShortFilms) {
-  const auto moving = Prepare(MadeByFfmpeg("-f lavfi -i testsrc=s=120x90:r=5:d=3", "gif"));
-  ASSERT_TRUE(moving.ok()) << moving.message();
-  EXPECT_EQ(moving->type, MediaType::kVideo);
-  EXPECT_EQ(moving->mime, "image/gif");
-  EXPECT_NEAR(moving->duration, 3, 0.3);
-  EXPECT_EQ(moving->segments.size(), 1U);
-  EXPECT_FALSE(moving->strip.empty());
-  const auto still =
-      Prepare(MadeByFfmpeg("-f lavfi -i testsrc=s=120x90:r=5:d=1 -frames:v 1", "gif"));
-  ASSERT_TRUE(still.ok()) << still.message();
-  EXPECT_EQ(still->type, MediaType::kPicture);
+  for (const auto& [arguments, extension, mime] :
+       {std::tuple("", "gif", "image/gif"), std::tuple("", "apng", "image/png"),
+        std::tuple("-c:v libaom-av1 -cpu-used 8 -pix_fmt yuv420p", "avif", "image/avif")}) {
+    SCOPED_TRACE(extension);
+    const std::string source = "-f lavfi -i testsrc=s=120x90:r=5:d=3 ";
+    const auto moving = Prepare(MadeByFfmpeg(source + arguments, extension));
+    ASSERT_TRUE(moving.ok()) << moving.message();
+    EXPECT_EQ(moving->type, MediaType::kVideo);
+    EXPECT_EQ(moving->mime, mime);
+    EXPECT_NEAR(moving->duration, 3, 0.3);
+    EXPECT_EQ(moving->segments.size(), 1U);
+    EXPECT_FALSE(moving->strip.empty());
+    const auto still = Prepare(MadeByFfmpeg(source + "-frames:v 1 " + arguments, extension));
+    ASSERT_TRUE(still.ok()) << still.message();
+    EXPECT_EQ(still->type, MediaType::kPicture);
+    EXPECT_EQ(still->mime, mime);
+  }
 }
 
 struct Cut {

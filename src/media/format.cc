@@ -100,7 +100,10 @@ std::string_view FormatOfMime(std::string_view mime) {
   }
   if (mime == "application/pdf") return "pdf";
   const bool text = mime.starts_with("text/") && mime != "text/html";
-  return text || mime == "application/json" || mime == "application/x-subrip" ? "" : "office";
+  return text || mime == "application/json" || mime == "application/x-subrip" ||
+                 mime == "application/rtf"
+             ? ""
+             : "office";
 }
 
 std::string_view FormatOf(const Fd& file, std::string_view name) {

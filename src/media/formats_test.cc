@@ -264,6 +264,32 @@ TEST_P(Orientation, IsAppliedExactlyOnce) {
 
 INSTANTIATE_TEST_SUITE_P(All, Orientation, testing::Range(1, 9));
 
+TEST(Heic, EveryPictureInItIsAPage) {
+  const Raster others[] = {test::Quarters(120, 80), test::Quarters(80, 120)};
+  const auto bytes = EncodeHeif(test::Quarters(300, 200), HeifFormat::kHeic, {}, 1, others);
+  ASSERT_TRUE(bytes.ok()) << bytes.message();
+  const PrepareOptions options = Options(40, 40);
+  const Result<Prepared> prepared = PrepareBytes(*bytes, "burst.heic", options);
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_EQ(prepared->width, 300U);
+  EXPECT_EQ(prepared->attributes["pages"], 3);
+  ASSERT_EQ(prepared->segments.size(), 3U);
+  EXPECT_EQ(prepared->segments[0].page, 1U);
+  EXPECT_EQ(prepared->segments[2].page, 3U);
+  EXPECT_EQ(prepared->pixels.size(), 3U);
+
+  const Fd fd = test::MemoryFile(*bytes);
+  MediaSource source;
+  source.fd = fd.get();
+  source.size = bytes->size();
+  source.head = std::string_view(*bytes).substr(0, MediaSource::kHeadBytes);
+  const auto view = ViewMedia(source, {.page = 3, .side_max = 400});
+  ASSERT_TRUE(view.ok()) << view.message();
+  EXPECT_EQ(view->width, 80U);
+  EXPECT_EQ(view->height, 120U);
+  EXPECT_EQ(ViewMedia(source, {.page = 4, .side_max = 400}).code(), Code::kNotFound);
+}
+
 TEST(Heic, IgnoresExifOrientationAsTheFormatDemands) {
   const std::string exif = test::MakeExif({.orientation = 6, .make = "Phone", .model = "P1"});
   const Result<Prepared> prepared =

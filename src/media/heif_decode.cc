@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "media/color.h"
 #include "media/heif_library.h"
 #include "media/picture.h"
@@ -60,38 +62,87 @@ Result<Raster> Reduced(const HeifLibrary& library, const heif_image* image,
   return reducer.Finish();
 }
 
+// An open file with its pictures, the main one first.
+class HeifFile {
+ public:
+  static Result<HeifFile> Open(const MediaSource& source) {
+    if (!Heif().ok()) return Heif().error();
+    HeifFile file(*Heif(), TRY(ReadSource(source, kPictureBytesMax)));
+    TRY(file.FindPictures());
+    return file;
+  }
+
+  size_t pictures() const { return ids_.size(); }
+
+  Result<DecodedPicture> Decode(uint32_t index, const PictureRequest& request) const {
+    heif_image_handle* raw_handle = nullptr;
+    TRY(CheckHeif(
+        library_.heif_context_get_image_handle(context_.get(), ids_[index], &raw_handle)));
+    const heif::Handle handle(raw_handle, library_.heif_image_handle_release);
+
+    DecodedPicture picture;
+    picture.width = static_cast<uint32_t>(library_.heif_image_handle_get_width(raw_handle));
+    picture.height = static_cast<uint32_t>(library_.heif_image_handle_get_height(raw_handle));
+    TRY(request.CheckSize(picture.width, picture.height));
+    picture.exif = ExifOf(library_, raw_handle);
+
+    heif_decoding_options* options = library_.heif_decoding_options_alloc();
+    options->convert_hdr_to_8bit = 1;
+    options->strict_decoding = 1;
+    heif_image* raw_image = nullptr;
+    const heif_error failed = library_.heif_decode_image(
+        raw_handle, &raw_image, heif_colorspace_RGB, heif_chroma_interleaved_RGBA, options);
+    library_.heif_decoding_options_free(options);
+    TRY(CheckHeif(failed));
+    const heif::Image image(raw_image, library_.heif_image_release);
+    picture.raster = TRY(Reduced(library_, raw_image, request));
+    Profile(library_, raw_handle, picture.raster);
+    return picture;
+  }
+
+ private:
+  HeifFile(const HeifLibrary& library, std::string bytes)
+      : library_(library),
+        bytes_(std::make_unique<std::string>(std::move(bytes))),
+        context_(library.heif_context_alloc(), library.heif_context_free) {}
+
+  Result<> FindPictures() {
+    library_.heif_context_set_max_decoding_threads(context_.get(), 0);
+    TRY(CheckHeif(library_.heif_context_read_from_memory_without_copy(
+        context_.get(), bytes_->data(), bytes_->size(), nullptr)));
+    heif_item_id main = 0;
+    TRY(CheckHeif(library_.heif_context_get_primary_image_ID(context_.get(), &main)));
+    const int count = library_.heif_context_get_number_of_top_level_images(context_.get());
+    ids_.resize(static_cast<size_t>(std::clamp<int>(count, 0, kPagesMax + 1)));
+    ids_.resize(static_cast<size_t>(library_.heif_context_get_list_of_top_level_image_IDs(
+        context_.get(), ids_.data(), static_cast<int>(ids_.size()))));
+    std::erase(ids_, main);
+    ids_.insert(ids_.begin(), main);
+    return Ok{};
+  }
+
+  const HeifLibrary& library_;
+  std::unique_ptr<std::string> bytes_;  // the context refers to it
+  heif::Context context_;
+  std::vector<heif_item_id> ids_;
+};
+
 }  // namespace
 
-Result<DecodedPicture> DecodeHeif(const MediaSource& source, const PictureRequest& request) {
-  if (!Heif().ok()) return Heif().error();
-  const HeifLibrary& library = *Heif();
-  const std::string file = TRY(ReadSource(source, kPictureBytesMax));
-  const heif::Context context(library.heif_context_alloc(), library.heif_context_free);
-  library.heif_context_set_max_decoding_threads(context.get(), 0);
-  TRY(CheckHeif(library.heif_context_read_from_memory_without_copy(context.get(), file.data(),
-                                                                   file.size(), nullptr)));
-  heif_image_handle* raw_handle = nullptr;
-  TRY(CheckHeif(library.heif_context_get_primary_image_handle(context.get(), &raw_handle)));
-  const heif::Handle handle(raw_handle, library.heif_image_handle_release);
+Result<Prepared> PrepareHeif(const MediaSource& source, const PrepareOptions& options) {
+  const HeifFile file = TRY(HeifFile::Open(source));
+  return PreparePages(
+      file.pictures(),
+      [&](uint32_t page, const PictureRequest& request) { return file.Decode(page, request); },
+      options);
+}
 
-  DecodedPicture picture;
-  picture.width = static_cast<uint32_t>(library.heif_image_handle_get_width(raw_handle));
-  picture.height = static_cast<uint32_t>(library.heif_image_handle_get_height(raw_handle));
-  TRY(request.CheckSize(picture.width, picture.height));
-  picture.exif = ExifOf(library, raw_handle);
-
-  heif_decoding_options* options = library.heif_decoding_options_alloc();
-  options->convert_hdr_to_8bit = 1;
-  options->strict_decoding = 1;
-  heif_image* raw_image = nullptr;
-  const heif_error failed = library.heif_decode_image(raw_handle, &raw_image, heif_colorspace_RGB,
-                                                      heif_chroma_interleaved_RGBA, options);
-  library.heif_decoding_options_free(options);
-  TRY(CheckHeif(failed));
-  const heif::Image image(raw_image, library.heif_image_release);
-  picture.raster = TRY(Reduced(library, raw_image, request));
-  Profile(library, raw_handle, picture.raster);
-  return picture;
+Result<View> ViewHeif(const MediaSource& source, const ViewWanted& wanted) {
+  const HeifFile file = TRY(HeifFile::Open(source));
+  return ViewPage(
+      file.pictures(),
+      [&](uint32_t page, const PictureRequest& request) { return file.Decode(page, request); },
+      wanted);
 }
 
 }  // namespace msearch::media

@@ -4,19 +4,11 @@
 #include "media/heif_library.h"
 
 namespace msearch::media {
+namespace {
 
-Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::string_view exif,
-                               int orientation) {
-  if (!Heif().ok()) return Heif().error();
-  const HeifLibrary& library = *Heif();
-  const heif::Context context(library.heif_context_alloc(), library.heif_context_free);
-  heif_encoder* raw_encoder = nullptr;
-  TRY(CheckHeif(library.heif_context_get_encoder_for_format(
-      context.get(), format == HeifFormat::kHeic ? heif_compression_HEVC : heif_compression_AV1,
-      &raw_encoder)));
-  const heif::Encoder encoder(raw_encoder, library.heif_encoder_release);
-  library.heif_encoder_set_lossy_quality(raw_encoder, 80);
-
+Result<heif::Handle> AddPicture(const HeifLibrary& library, const heif::Context& context,
+                                const heif::Encoder& encoder, const Raster& raster,
+                                int orientation) {
   const int width = static_cast<int>(raster.width);
   const int height = static_cast<int>(raster.height);
   heif_image* raw_image = nullptr;
@@ -32,18 +24,36 @@ Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::str
     std::memcpy(plane + size_t{1} * y * stride, rgb.data() + size_t{3} * y * width,
                 size_t{3} * width);
   }
-
   heif_encoding_options* options = library.heif_encoding_options_alloc();
   options->image_orientation = static_cast<heif_orientation>(orientation);
   heif_image_handle* raw_handle = nullptr;
-  const heif_error failed = library.heif_context_encode_image(context.get(), raw_image, raw_encoder,
-                                                              options, &raw_handle);
+  const heif_error failed = library.heif_context_encode_image(context.get(), raw_image,
+                                                              encoder.get(), options, &raw_handle);
   library.heif_encoding_options_free(options);
   TRY(CheckHeif(failed));
-  const heif::Handle handle(raw_handle, library.heif_image_handle_release);
+  return heif::Handle(raw_handle, library.heif_image_handle_release);
+}
+
+}  // namespace
+
+Result<std::string> EncodeHeif(const Raster& raster, HeifFormat format, std::string_view exif,
+                               int orientation, std::span<const Raster> further) {
+  if (!Heif().ok()) return Heif().error();
+  const HeifLibrary& library = *Heif();
+  const heif::Context context(library.heif_context_alloc(), library.heif_context_free);
+  heif_encoder* raw_encoder = nullptr;
+  TRY(CheckHeif(library.heif_context_get_encoder_for_format(
+      context.get(), format == HeifFormat::kHeic ? heif_compression_HEVC : heif_compression_AV1,
+      &raw_encoder)));
+  const heif::Encoder encoder(raw_encoder, library.heif_encoder_release);
+  library.heif_encoder_set_lossy_quality(raw_encoder, 80);
+  const heif::Handle handle = TRY(AddPicture(library, context, encoder, raster, orientation));
   if (!exif.empty()) {
-    TRY(CheckHeif(library.heif_context_add_exif_metadata(context.get(), raw_handle, exif.data(),
+    TRY(CheckHeif(library.heif_context_add_exif_metadata(context.get(), handle.get(), exif.data(),
                                                          static_cast<int>(exif.size()))));
+  }
+  for (const Raster& other : further) {
+    TRY(AddPicture(library, context, encoder, other, orientation));
   }
   std::string out;
   heif_writer writer{};

@@ -16,6 +16,10 @@ struct HeifLibrary {
   X(heif_context_encode_image)                        \
   X(heif_context_free)                                \
   X(heif_context_get_encoder_for_format)              \
+  X(heif_context_get_image_handle)                    \
+  X(heif_context_get_list_of_top_level_image_IDs)     \
+  X(heif_context_get_number_of_top_level_images)      \
+  X(heif_context_get_primary_image_ID)                \
   X(heif_context_get_primary_image_handle)            \
   X(heif_context_read_from_memory_without_copy)       \
   X(heif_context_set_max_decoding_threads)            \

@@ -87,8 +87,9 @@ Result<DecodedPicture> DecodeRaw(const MediaSource& source, const PictureRequest
 Result<DecodedPicture> DecodeJxl(const MediaSource& source, const PictureRequest& request);
 
 // libheif: HEIC and AVIF. Its own rotation (irot, imir) is applied, EXIF orientation isn't, as the
-// format demands.
-Result<DecodedPicture> DecodeHeif(const MediaSource& source, const PictureRequest& request);
+// format demands. Of several pictures (of a burst, a collection) the main one is the first page.
+Result<Prepared> PrepareHeif(const MediaSource& source, const PrepareOptions& options);
+Result<View> ViewHeif(const MediaSource& source, const ViewWanted& wanted);
 
 // Windows bitmaps of 1, 4, 8, 16, 24 and 32 bits, bit fields, run lengths of 8 and 4 bits. Rows
 // missing at the end make the file corrupt.
