@@ -6,12 +6,15 @@
 #include <cerrno>
 #include <cmath>
 
+#include "base/legacy_text.h"
 #include "base/strings.h"
+#include "base/unicode.h"
 
 namespace msearch::media {
 namespace {
 
 constexpr int kBufferBytes = 256 << 10;
+constexpr size_t kTagBytesMax = 2000;
 
 // What may decode. All but dav1d are FFmpeg's own; other libraries, and whatever draws text or
 // vectors, stay out.
@@ -35,6 +38,55 @@ constexpr char kCodecs[] =
 int RefuseToOpen(AVFormatContext*, AVIOContext** out, const char*, int, AVDictionary**) {
   *out = nullptr;
   return AVERROR(EACCES);
+}
+
+// Whether the boxes of an MP4 end, or are cut off, without the one that says where everything is.
+bool LacksIndex(const MediaSource& source) {
+  constexpr int kBoxesMax = 1000;
+  constexpr uint64_t kHeader = 16;
+  uint64_t at = 0;
+  for (int box = 0; box < kBoxesMax && at + 8 <= source.size; ++box) {
+    uint8_t head[kHeader] = {};
+    const auto got = ReadAt(source, at, reinterpret_cast<char*>(head), kHeader);
+    if (!got.ok() || *got < 8) return false;
+    if (std::string_view(reinterpret_cast<const char*>(head) + 4, 4) == "moov") return false;
+    uint64_t size = 0;
+    for (int i = 0; i < 4; ++i) size = size << 8 | head[i];
+    if (size == 1) {
+      size = 0;
+      for (int i = 8; i < 16; ++i) size = size << 8 | head[i];
+    }
+    if (size == 0) return true;  // to the end
+    if (size < 8) return false;
+    if (size > source.size - at) return true;
+    at += size;
+  }
+  return true;
+}
+
+bool IsText(const AVStream& stream) {
+  switch (stream.codecpar->codec_id) {
+    case AV_CODEC_ID_SUBRIP:
+    case AV_CODEC_ID_ASS:
+    case AV_CODEC_ID_SSA:
+    case AV_CODEC_ID_WEBVTT:
+    case AV_CODEC_ID_MOV_TEXT:
+    case AV_CODEC_ID_TEXT:
+      return stream.codecpar->codec_type == AVMEDIA_TYPE_SUBTITLE;
+    default:
+      return false;
+  }
+}
+
+// Letters that were taken for Latin-1, as readers of tags do, as the bytes that they were; nothing
+// when they can't have been.
+std::optional<std::string> AsLatin1(std::string_view utf8) {
+  std::string bytes;
+  for (char32_t point : ToCodePoints(utf8)) {
+    if (point > 0xFF) return std::nullopt;
+    bytes += static_cast<char>(point);
+  }
+  return bytes;
 }
 
 bool IsCover(const AVStream& stream) {
@@ -105,6 +157,11 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(
   const int opened = ffmpeg.avformat_open_input(&file->context_, nullptr, format, &options);
   ffmpeg.av_dict_free(&options);
   // A failed opening frees the context.
+  if (opened == AVERROR_INVALIDDATA && demuxer == std::string_view("mov") && LacksIndex(source)) {
+    return Error{Code::kCorrupt,
+                 "film: has no index, so nothing in it can be found: it was never finished, or its "
+                 "end is missing"};
+  }
   if (opened < 0) return FfmpegError("file", opened);
   // What can't be found out of the streams is seen when they are decoded.
   (void)ffmpeg.avformat_find_stream_info(context, nullptr);
@@ -116,12 +173,40 @@ Result<std::unique_ptr<AvFile>> AvFile::Open(
   for (unsigned i = 0; i < context->nb_streams; ++i) {
     AVStream* stream = context->streams[i];
     if (IsCover(*stream) && file->cover_ == nullptr) file->cover_ = stream;
+    if (IsText(*stream) && file->texts_.size() < kTextsMax) file->texts_.push_back(stream);
     if (stream != file->video_ && stream != file->audio_) stream->discard = AVDISCARD_ALL;
   }
   if (file->video_ == nullptr && file->audio_ == nullptr) {
     return Error{Code::kCorrupt, "file: neither a film nor sound in it"};
   }
+  file->FindTagEncoding();
   return file;
+}
+
+// Older tags are in the encoding of whoever wrote them, or seem to be Latin-1. One tag is too short
+// to tell from; all of them together mostly aren't.
+void AvFile::FindTagEncoding() {
+  constexpr size_t kBytesMax = 64 << 10;
+  std::string all;
+  const AVDictionaryEntry* entry = nullptr;
+  while ((entry = Ffmpeg()->av_dict_get(context_->metadata, "", entry, AV_DICT_IGNORE_SUFFIX)) !=
+             nullptr &&
+         all.size() < kBytesMax) {
+    const std::string_view value = entry->value;
+    const bool ascii =
+        std::all_of(value.begin(), value.end(), [](char c) { return (c & 0x80) == 0; });
+    if (!ascii) all += std::string(value) + "\n";
+  }
+  if (all.empty()) return;
+  const bool utf8 = IsUtf8(all);
+  const auto bytes = utf8 ? AsLatin1(all) : std::optional<std::string>(all);
+  if (!bytes) return;
+  const auto decoded = DecodeText(*bytes);
+  if (!decoded.ok()) return;
+  // Accents are common where they seem to be; what can only be read as Chinese, say, isn't Latin.
+  const bool asian = decoded->encoding == "GB18030" || decoded->encoding == "Big5" ||
+                     decoded->encoding == "Shift_JIS" || decoded->encoding.starts_with("EUC-");
+  if (!utf8 || asian || decoded->encoding == "UTF-8") tag_encoding_ = decoded->encoding;
 }
 
 AvFile::~AvFile() {
@@ -174,6 +259,24 @@ bool AvFile::Read(const AVStream& stream, AVPacket* packet) {
   return false;
 }
 
+bool AvFile::ReadText(AVPacket* packet) {
+  const FfmpegLibrary& ffmpeg = *Ffmpeg();
+  for (unsigned i = 0; i < context_->nb_streams; ++i) {
+    AVStream* stream = context_->streams[i];
+    const bool text = std::find(texts_.begin(), texts_.end(), stream) != texts_.end();
+    stream->discard = text ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+  }
+  while (!past_deadline()) {
+    ffmpeg.av_packet_unref(packet);
+    if (ffmpeg.av_read_frame(context_, packet) < 0) return false;
+    const bool text = std::any_of(texts_.begin(), texts_.end(), [&](const AVStream* stream) {
+      return stream->index == packet->stream_index;
+    });
+    if (text) return true;
+  }
+  return false;
+}
+
 bool AvFile::Seek(double seconds, const AVStream& stream) {
   return Ffmpeg()->av_seek_frame(context_, stream.index, Timestamp(seconds, stream),
                                  AVSEEK_FLAG_BACKWARD) >= 0;
@@ -204,7 +307,13 @@ std::string AvFile::Tag(const char* name) const {
   const FfmpegLibrary& ffmpeg = *Ffmpeg();
   auto find = [&](const AVDictionary* tags) -> std::string {
     const AVDictionaryEntry* entry = ffmpeg.av_dict_get(tags, name, nullptr, 0);
-    return entry == nullptr ? "" : SanitizeUtf8(TruncateUtf8(Trim(entry->value), 500));
+    if (entry == nullptr) return "";
+    std::string value(entry->value);
+    if (!tag_encoding_.empty()) {
+      const auto bytes = IsUtf8(value) ? AsLatin1(value) : std::optional<std::string>(value);
+      if (bytes) value = DecodeTextAs(*bytes, tag_encoding_.c_str());
+    }
+    return SanitizeUtf8(TruncateUtf8(Trim(value), kTagBytesMax));
   };
   std::string value = find(context_->metadata);
   for (const AVStream* stream : {video_, audio_}) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "media/ffmpeg_library.h"
 #include "media/source.h"
@@ -30,6 +31,9 @@ class AvFile {
   AVStream* video() const { return video_; }
   AVStream* audio() const { return audio_; }
   AVStream* cover() const { return cover_; }
+  // Subtitles that are text, at most kTextsMax.
+  static constexpr size_t kTextsMax = 16;
+  const std::vector<AVStream*>& texts() const { return texts_; }
 
   // Seconds from the file's beginning, and back.
   double Seconds(int64_t timestamp, const AVStream& stream) const;
@@ -40,6 +44,9 @@ class AvFile {
   // The next packet of this stream; false at the end, at a fault from which there's no going on,
   // and after the deadline.
   bool Read(const AVStream& stream, AVPacket* packet);
+  // The next packet of any of texts(), from the beginning on; false as above. Afterwards nothing
+  // else can be read.
+  bool ReadText(AVPacket* packet);
   // To the last key frame at or before `seconds`. False where the file can't.
   bool Seek(double seconds, const AVStream& stream);
   bool past_deadline() const;
@@ -52,6 +59,7 @@ class AvFile {
 
  private:
   AvFile() = default;
+  void FindTagEncoding();
   static int ReadBytes(void* self, uint8_t* out, int size);
   static int64_t SeekBytes(void* self, int64_t offset, int whence);
 
@@ -64,6 +72,8 @@ class AvFile {
   AVStream* video_ = nullptr;
   AVStream* audio_ = nullptr;
   AVStream* cover_ = nullptr;
+  std::vector<AVStream*> texts_;
+  std::string tag_encoding_;  // empty: UTF-8, as it should be
 };
 
 // Sends a packet (null: no more come) and hands on each frame that comes out until `use` answers

@@ -70,7 +70,9 @@ Result<std::string> ReadText(const MediaSource& source, const PrepareOptions& op
 constexpr double kSceneSecondsMax = 30;
 constexpr double kSceneGapSecondsMax = 5;
 
-std::vector<Segment> Scenes(const std::vector<Cue>& cues, uint32_t words_max) {
+}  // namespace
+
+std::vector<Segment> SubtitleScenes(const std::vector<Cue>& cues, uint32_t words_max) {
   std::vector<Segment> scenes;
   uint32_t words = 0;
   for (const Cue& cue : cues) {
@@ -97,8 +99,6 @@ std::vector<Segment> Scenes(const std::vector<Cue>& cues, uint32_t words_max) {
   }
   return scenes;
 }
-
-}  // namespace
 
 std::string FirstLine(std::string_view utf8) {
   for (std::string_view line : Split(utf8, '\n')) {
@@ -169,7 +169,7 @@ Result<Prepared> PrepareSubtitles(const MediaSource& source, const PrepareOption
   Prepared out = TRY(Document({{std::nullopt, text}}, "", options.passage_words_max));
   const std::vector<Cue> cues = ReadCues(text);
   if (cues.empty()) return out;  // text of another kind
-  out.segments = Scenes(cues, options.passage_words_max);
+  out.segments = SubtitleScenes(cues, options.passage_words_max);
   out.title.clear();
   return out;
 }

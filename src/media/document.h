@@ -68,5 +68,9 @@ struct Cue {
 };
 // The cues of SubRip or WebVTT that can be read, in the order of the file, without markup.
 std::vector<Cue> ReadCues(std::string_view utf8);
+// What is shown of a line of them, without markup.
+std::string PlainCue(std::string_view line);
+// Passages of what is shown within half a minute, with times.
+std::vector<Segment> SubtitleScenes(const std::vector<Cue>& cues, uint32_t words_max);
 
 }  // namespace msearch::media

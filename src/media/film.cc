@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "media/encode.h"
 #include "media/film_strip.h"
+#include "media/film_texts.h"
 #include "media/picture.h"
 #include "media/shots.h"
 #include "media/sound_print.h"
@@ -70,11 +71,13 @@ void TakeTags(const AvFile& file, Prepared* out) {
 }
 
 // What the file says of itself is found by words.
-std::string SearchableTags(const Prepared& media) {
+std::string SearchableTags(const AvFile& file, const Prepared& media) {
   std::string text = media.title;
-  for (const char* name : {"artist", "album"}) {
-    const std::string value = GetString(media.attributes, name).value_or("");
-    if (value.empty() || value == media.title) continue;
+  for (const char* name :
+       {"artist", "album", "album_artist", "composer", "genre", "show", "description", "synopsis",
+        "comment", "lyrics", "lyrics-eng", "lyrics-XXX", "unsyncedlyrics"}) {
+    const std::string value = file.Tag(name);
+    if (value.empty() || text.find(value) != text.npos) continue;
     if (!text.empty()) text += " \u2013 ";
     text += value;
   }
@@ -308,7 +311,15 @@ Result<Prepared> PrepareFilm(const MediaSource& source, const char* demuxer,
   }
   if (out.segments.empty()) return Error{Code::kCorrupt, "file: neither a frame nor sound in it"};
   if (out.duration <= 0) out.duration = file->duration();
-  out.segments[0].text = SearchableTags(out);
+  out.segments[0].text = SearchableTags(*file, out);
+  // Once more to the end, and only where there is something.
+  if (!file->texts().empty()) {
+    const auto again = TRY(AvFile::Open(source, demuxer, deadline));
+    for (Segment& text : ReadFilmTexts(*again, options)) {
+      text.index = static_cast<uint32_t>(out.segments.size());
+      out.segments.push_back(std::move(text));
+    }
+  }
   return out;
 }
 

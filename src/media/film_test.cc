@@ -285,6 +285,84 @@ TEST(Films, TagsAreRead) {
   EXPECT_EQ(prepared->attributes["frame_rate"], 25.0);
 }
 
+TEST(Films, WordsInTagsAreFoundWhateverTheirEncoding) {
+  const auto prepared = Prepare(
+      MadeByFfmpeg("-f lavfi -i sine=d=3 -metadata title=Sonata -metadata genre=Klezmer -metadata "
+                   "comment='About kumquats' -metadata artist='Café Zoë' -id3v2_version 3",
+                   "mp3"));
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_THAT(prepared->segments[0].text, HasSubstr("Klezmer"));
+  EXPECT_THAT(prepared->segments[0].text, HasSubstr("About kumquats"));
+  EXPECT_EQ(prepared->attributes["artist"], "Café Zoë");
+
+  // As programs of old wrote them, in the encoding of their system: 月亮代表我的心, 邓丽君.
+  std::string tag = "TAG";
+  tag += "\xD4\xC2\xC1\xC1\xB4\xFA\xB1\xED\xCE\xD2\xB5\xC4\xD0\xC4" + std::string(16, '\0');
+  tag += "\xB5\xCB\xC0\xF6\xBE\xFD" + std::string(24, '\0');
+  tag += std::string(30 + 4 + 30, '\0') + '\x0C';
+  const auto old = Prepare(
+      MadeByFfmpeg("-f lavfi -i sine=d=3 -id3v2_version 0 -write_xing 0 -map_metadata -1", "mp3") +
+      tag);
+  ASSERT_TRUE(old.ok()) << old.message();
+  EXPECT_EQ(old->title, "月亮代表我的心");
+  EXPECT_EQ(old->attributes["artist"], "邓丽君");
+}
+
+TEST(Films, SubtitlesInsideAreWordsWithTimes) {
+  const TemporaryDirectory directory;
+  const std::string english = directory.path() + "/en.srt";
+  const std::string chinese = directory.path() + "/zh.srt";
+  ASSERT_TRUE(WriteFileAtomically(english,
+                                  "1\n00:00:01,000 --> 00:00:02,000\nThe <i>porcupine</i> walks\n\n"
+                                  "2\n00:00:08,000 --> 00:00:09,500\nMarzipan, he said\n")
+                  .ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(chinese, "1\n00:00:03,000 --> 00:00:04,000\n豪猪在午夜行走\n").ok());
+  const std::string inputs = "-f lavfi -i testsrc=s=64x64:r=5:d=10 -i " + english + " -i " +
+                             chinese + " -map 0 -map 1 -map 2 -c:v libx264 -preset ultrafast ";
+  struct Row {
+    const char* encoder;
+    const char* extension;
+  };
+  for (const Row& row : {Row{"-c:s srt", "mkv"}, Row{"-c:s ass", "mkv"}, Row{"-c:s webvtt", "mkv"},
+                         Row{"-c:s mov_text", "mp4"}}) {
+    SCOPED_TRACE(row.encoder);
+    const auto prepared = Prepare(MadeByFfmpeg(inputs + row.encoder, row.extension));
+    ASSERT_TRUE(prepared.ok()) << prepared.message();
+    const std::vector<Segment> words = OfKind(*prepared, SegmentKind::kPassage);
+    ASSERT_EQ(words.size(), 3U);
+    EXPECT_EQ(words[0].text, "The porcupine walks");
+    EXPECT_NEAR(*words[0].start_time, 1, 0.1);
+    EXPECT_NEAR(*words[0].end_time, 2, 0.1);
+    EXPECT_EQ(words[1].text, "Marzipan, he said");
+    EXPECT_NEAR(*words[1].start_time, 8, 0.1);
+    EXPECT_EQ(words[2].text, "豪猪在午夜行走");
+    for (size_t i = 0; i < prepared->segments.size(); ++i) {
+      EXPECT_EQ(prepared->segments[i].index, i);
+    }
+  }
+}
+
+TEST(Films, TrimmedWithoutEncodingAnewShowWhatIsLeft) {
+  // The only key frame stands before where the film begins, as an edit list says.
+  const TemporaryDirectory directory;
+  const std::string whole = directory.path() + "/whole.mp4";
+  ASSERT_TRUE(WriteFileAtomically(
+                  whole, MadeByFfmpeg("-filter_complex 'color=c=red:s=64x64:r=25:d=2[a];"
+                                      "color=c=blue:s=64x64:r=25:d=3[b];[a][b]concat' -c:v libx264 "
+                                      "-preset ultrafast -sc_threshold 0 -g 300",
+                                      "mp4"))
+                  .ok());
+  const auto prepared =
+      Prepare(MadeByFfmpeg("-ss 2.5 -i " + whole + " -c copy -avoid_negative_ts disabled", "mov"));
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_EQ(prepared->type, MediaType::kVideo);
+  EXPECT_NEAR(prepared->duration, 2.5, 0.2);
+  ASSERT_EQ(prepared->pixels.size(), 1U);
+  EXPECT_LE(
+      test::Distance(test::PixelAt(FromRgb(prepared->pixels[0], 32, 32), 16, 16), {0, 0, 254}), 12);
+}
+
 TEST(Films, WithoutTheirEndGiveWhatIsThere) {
   const std::string film =
       MadeByFfmpeg(Scenes({4, 4, 4, 4}) + " -c:v libx264 -preset ultrafast -g 25", "mkv");
@@ -297,6 +375,7 @@ TEST(Films, WithoutTheirEndGiveWhatIsThere) {
   const auto broken = Prepare(std::string_view(headless).substr(0, headless.size() / 2));
   ASSERT_FALSE(broken.ok());
   EXPECT_EQ(broken.code(), Code::kCorrupt);
+  EXPECT_THAT(broken.message(), HasSubstr("has no index"));
 }
 
 class EverySound : public testing::TestWithParam<Encoding> {};

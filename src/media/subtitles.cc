@@ -54,8 +54,10 @@ std::optional<Cue> ReadTimes(std::string_view line) {
   return Cue{*start, *end, ""};
 }
 
+}  // namespace
+
 // Without <i>, <c.name>, <00:01.000> and {\an8}.
-std::string Plain(std::string_view line) {
+std::string PlainCue(std::string_view line) {
   std::string out;
   for (size_t i = 0; i < line.size(); ++i) {
     const char closing = line[i] == '<'                                    ? '>'
@@ -71,8 +73,6 @@ std::string Plain(std::string_view line) {
   return std::string(Trim(out));
 }
 
-}  // namespace
-
 std::vector<Cue> ReadCues(std::string_view utf8) {
   std::vector<Cue> cues;
   bool inside = false;
@@ -84,7 +84,7 @@ std::vector<Cue> ReadCues(std::string_view utf8) {
     } else if (Trim(line).empty()) {
       inside = false;
     } else if (inside) {
-      const std::string words = Plain(line);
+      const std::string words = PlainCue(line);
       if (words.empty()) continue;
       std::string& text = cues.back().text;
       if (!text.empty()) text += ' ';
