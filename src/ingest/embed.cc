@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/free_memory.h"
 #include "base/log.h"
 #include "ingest/prepare.h"
 
@@ -262,6 +263,7 @@ void ModelHolder::UnloadIfIdle() {
   if (!lock.owns_lock() || embedder_ == nullptr) return;
   if (std::chrono::steady_clock::now() - used_at_ < unload_after_) return;
   embedder_.reset();
+  ReturnFreeMemory();
   std::lock_guard describe(describe_mutex_);
   description_ = Json::object();
 }

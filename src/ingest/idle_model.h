@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "base/free_memory.h"
 #include "base/result.h"
 
 namespace msearch::ingest {
@@ -36,7 +37,9 @@ class IdleModel {
   void UnloadIfIdle() {
     std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock() || model_ == nullptr) return;
-    if (std::chrono::steady_clock::now() - used_at_ >= unload_after_) model_.reset();
+    if (std::chrono::steady_clock::now() - used_at_ < unload_after_) return;
+    model_.reset();
+    ReturnFreeMemory();
   }
 
  private:
