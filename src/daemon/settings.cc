@@ -22,7 +22,7 @@ constexpr std::string_view kExtensions =
     ".jpg,.jpeg,.png,.webp,.gif,.tif,.tiff,.bmp,.heic,.heif,.avif,.jxl,"
     ".arw,.cr2,.cr3,.dng,.nef,.orf,.pef,.raf,.rw2,.srw,"
     ".txt,.md,.markdown,.html,.htm,.xhtml,.csv,.tsv,.srt,.vtt,"
-    ".pdf,.docx,.odt,.pptx,.odp,.xlsx,.ods,.epub,"
+    ".pdf,.rtf,.docx,.odt,.pptx,.odp,.xlsx,.ods,.epub,"
     ".mp4,.m4v,.mov,.qt,.mkv,.webm,.avi,.flv,.f4v,.wmv,.asf,.mxf,.ts,.mts,.m2ts,.mpg,.mpeg,.vob,"
     ".ogv,.3gp,.3g2,"
     ".mp3,.mp2,.m4a,.m4b,.aac,.ac3,.wav,.w64,.flac,.ogg,.oga,.opus,.aif,.aiff,.aifc,.wma,.amr,.au,"
