@@ -185,6 +185,11 @@ net::Response ClipResponse(ClipFile clip, const std::string& key) {
   net::Response response = FileResponse(nullptr, clip.type, key);
   response.file = std::move(clip.file);
   response.growing = std::move(clip.growing);
+  // Kept, it would answer for the whole, of which parts can be given.
+  if (response.growing) {
+    response.headers.erase("Cache-Control");
+    response.headers.emplace("Cache-Control", "no-store");
+  }
   response.headers.emplace("X-Clip-Start", fmt::format("{:.3f}", clip.start));
   if (clip.end) response.headers.emplace("X-Clip-End", fmt::format("{:.3f}", *clip.end));
   return response;

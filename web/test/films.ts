@@ -74,6 +74,30 @@ export function declareFilmTests(target: Target): void {
     await until('it plays', async () => ((await playing(page))?.at ?? 0) > 1);
   });
 
+  test('AClipCanBeSoughtInOnceItIsMade', async ({ page }) => {
+    const folder = join(await newFolder(), 'long');
+    mkdirSync(folder);
+    // Noise in this size takes more than a second to encode anew.
+    ffmpeg('-f', 'lavfi', '-i', 'testsrc2=s=1280x720:r=30:d=25,noise=alls=20:allf=t', '-c:v', 'wmv2',
+      '-b:v', '8M', join(folder, 'lasting.wmv'));
+    await addRoot(url, folder, 'long', 1);
+    await page.goto(`${url}/?q=lasting`);
+    await first(page, 'lasting.wmv');
+    await page.locator('.grid a').first().click();
+    await until('a clip is there', async () => /\/clip\?/.test((await playing(page))?.source ?? ''));
+    const seekable = (): Promise<number> => page.evaluate(() => {
+      const video = document.querySelector('video');
+      return video && video.seekable.length > 0 ? video.seekable.end(0) : 0;
+    });
+    await until('all of it can be reached', async () => (await seekable()) > 20);
+    await page.evaluate(() => {
+      document.querySelector('video')!.currentTime = 18;
+    });
+    await until('it goes there', async () =>
+      Math.abs(((await playing(page))?.at ?? 0) - 18) < 1 &&
+      page.evaluate(() => document.querySelector('video')!.readyState >= 2));
+  });
+
   test('ADroppedSoundFindsItsRecordingWithItsMoment', async ({ page }) => {
     const folder = await films();
     await page.goto(url);

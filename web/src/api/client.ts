@@ -39,6 +39,13 @@ export function clipAddress(id: Id, start: number, end: number): string {
   return address(`/api/media/${encodeURIComponent(id)}/clip?start=${start}&end=${end}`);
 }
 
+// Ends when the server has made all of the clip: a part can only be given of what is there.
+export async function clipMade(clip: string, signal: AbortSignal): Promise<boolean> {
+  const headers = { Range: 'bytes=0-0' };
+  const response = await fetch(clip, { headers, signal, cache: 'no-store' });
+  return response.status === 206;
+}
+
 export function contentAddress(id: Id): string {
   return address(`/api/media/${encodeURIComponent(id)}/content`);
 }
