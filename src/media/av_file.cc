@@ -254,27 +254,26 @@ bool AvFile::Read(const AVStream& stream, AVPacket* packet) {
     const int got = ffmpeg.av_read_frame(context_, packet);
     if (got == AVERROR_EOF || got == AVERROR_EXIT) return false;
     if (got < 0 && (++faults > 100 || got != AVERROR_INVALIDDATA)) return false;
-    if (got >= 0 && packet->stream_index == stream.index) return true;
+    if (got < 0) continue;
+    if (packet->stream_index == stream.index) return true;
+    if (take_text_ && IsText(*context_->streams[packet->stream_index])) take_text_(*packet);
   }
   return false;
 }
 
-bool AvFile::ReadText(AVPacket* packet) {
-  const FfmpegLibrary& ffmpeg = *Ffmpeg();
-  for (unsigned i = 0; i < context_->nb_streams; ++i) {
-    AVStream* stream = context_->streams[i];
-    const bool text = std::find(texts_.begin(), texts_.end(), stream) != texts_.end();
-    stream->discard = text ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+void AvFile::ListenToTexts(std::function<void(const AVPacket&)> take) {
+  for (AVStream* stream : texts_) stream->discard = AVDISCARD_DEFAULT;
+  take_text_ = std::move(take);
+}
+
+void AvFile::ReadTextsToTheEnd() {
+  for (AVStream* stream : {video_, audio_}) {
+    if (stream != nullptr) stream->discard = AVDISCARD_ALL;
   }
-  while (!past_deadline()) {
-    ffmpeg.av_packet_unref(packet);
-    if (ffmpeg.av_read_frame(context_, packet) < 0) return false;
-    const bool text = std::any_of(texts_.begin(), texts_.end(), [&](const AVStream* stream) {
-      return stream->index == packet->stream_index;
-    });
-    if (text) return true;
+  const av::Packet packet = av::MakePacket();
+  for (const AVStream* stream : texts_) {
+    while (Read(*stream, packet.get())) take_text_(*packet);
   }
-  return false;
 }
 
 bool AvFile::Seek(double seconds, const AVStream& stream) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,9 +45,10 @@ class AvFile {
   // The next packet of this stream; false at the end, at a fault from which there's no going on,
   // and after the deadline.
   bool Read(const AVStream& stream, AVPacket* packet);
-  // The next packet of any of texts(), from the beginning on; false as above. Afterwards nothing
-  // else can be read.
-  bool ReadText(AVPacket* packet);
+  // From now on the packets of texts() are handed to `take` as they are passed by.
+  void ListenToTexts(std::function<void(const AVPacket&)> take);
+  // Reads on to the end for nothing but that.
+  void ReadTextsToTheEnd();
   // To the last key frame at or before `seconds`. False where the file can't.
   bool Seek(double seconds, const AVStream& stream);
   bool past_deadline() const;
@@ -73,6 +75,7 @@ class AvFile {
   AVStream* audio_ = nullptr;
   AVStream* cover_ = nullptr;
   std::vector<AVStream*> texts_;
+  std::function<void(const AVPacket&)> take_text_;
   std::string tag_encoding_;  // empty: UTF-8, as it should be
 };
 

@@ -299,26 +299,27 @@ Result<Prepared> PrepareFilm(const MediaSource& source, const char* demuxer,
     out.thumbnail = Cover(*file, options);
   }
   if (!seen.ok() && file->audio() == nullptr) return seen.error();
-  if (file->audio() != nullptr) {
-    const std::string cover = out.thumbnail;
+  std::vector<Segment> texts;
+  if (file->audio() != nullptr || !file->texts().empty()) {
     // A file of its own: the first one stands somewhere in the middle, and may have given up.
     const auto again = TRY(AvFile::Open(source, demuxer, deadline));
-    Result<> heard = again->audio() == nullptr ? Error{Code::kCorrupt, "sound: not found again"}
-                                               : TakeSound(*again, &out);
-    // One of the two is enough.
-    if (!heard.ok() && out.segments.empty()) return seen.ok() ? heard.error() : seen.error();
-    if (!cover.empty()) out.thumbnail = cover;
+    FilmTexts subtitles(*again, options);
+    if (file->audio() != nullptr) {
+      const std::string cover = out.thumbnail;
+      Result<> heard = again->audio() == nullptr ? Error{Code::kCorrupt, "sound: not found again"}
+                                                 : TakeSound(*again, &out);
+      // One of the two is enough.
+      if (!heard.ok() && out.segments.empty()) return seen.ok() ? heard.error() : seen.error();
+      if (!cover.empty()) out.thumbnail = cover;
+    }
+    texts = subtitles.Finish();
   }
   if (out.segments.empty()) return Error{Code::kCorrupt, "file: neither a frame nor sound in it"};
   if (out.duration <= 0) out.duration = file->duration();
   out.segments[0].text = SearchableTags(*file, out);
-  // Once more to the end, and only where there is something.
-  if (!file->texts().empty()) {
-    const auto again = TRY(AvFile::Open(source, demuxer, deadline));
-    for (Segment& text : ReadFilmTexts(*again, options)) {
-      text.index = static_cast<uint32_t>(out.segments.size());
-      out.segments.push_back(std::move(text));
-    }
+  for (Segment& text : texts) {
+    text.index = static_cast<uint32_t>(out.segments.size());
+    out.segments.push_back(std::move(text));
   }
   return out;
 }

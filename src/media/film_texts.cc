@@ -62,44 +62,43 @@ std::string Words(AVCodecID codec, std::string_view packet) {
   return out;
 }
 
-struct Track {
-  const AVStream* stream;
-  std::vector<Cue> cues;
-};
-
 }  // namespace
 
-std::vector<Segment> ReadFilmTexts(AvFile& file, const PrepareOptions& options) {
-  std::vector<Track> tracks;
-  for (const AVStream* stream : file.texts()) tracks.push_back({stream, {}});
-  uint64_t bytes = 0;
-  const av::Packet packet = av::MakePacket();
-  while (bytes < options.text_bytes_max && file.ReadText(packet.get())) {
-    const auto track = std::find_if(tracks.begin(), tracks.end(), [&](const Track& other) {
-      return other.stream->index == packet->stream_index;
-    });
-    if (track == tracks.end() || track->cues.size() >= kCuesMax || packet->size <= 0 ||
-        packet->pts == AV_NOPTS_VALUE) {
-      continue;
-    }
-    const std::string_view data(reinterpret_cast<const char*>(packet->data),
-                                static_cast<size_t>(packet->size));
-    Cue cue;
-    cue.text = Words(track->stream->codecpar->codec_id, data);
-    if (cue.text.empty()) continue;
-    bytes += cue.text.size();
-    cue.start = std::max(0.0, file.Seconds(packet->pts, *track->stream));
-    const double length = static_cast<double>(packet->duration) * av_q2d(track->stream->time_base);
-    cue.end = cue.start + std::clamp(length, 0.0, kSecondsMax);
-    track->cues.push_back(std::move(cue));
+FilmTexts::FilmTexts(AvFile& file, const PrepareOptions& options)
+    : file_(file), bytes_left_(options.text_bytes_max), words_max_(options.passage_words_max) {
+  for (const AVStream* stream : file.texts()) tracks_.push_back({stream, {}});
+  file.ListenToTexts([this](const AVPacket& packet) { Take(packet); });
+}
+
+FilmTexts::~FilmTexts() { file_.ListenToTexts(nullptr); }
+
+void FilmTexts::Take(const AVPacket& packet) {
+  const auto track = std::find_if(tracks_.begin(), tracks_.end(), [&](const Track& other) {
+    return other.stream->index == packet.stream_index;
+  });
+  if (track == tracks_.end() || track->cues.size() >= kCuesMax || packet.size <= 0 ||
+      packet.pts == AV_NOPTS_VALUE) {
+    return;
   }
+  const std::string_view data(reinterpret_cast<const char*>(packet.data),
+                              static_cast<size_t>(packet.size));
+  Cue cue;
+  cue.text = Words(track->stream->codecpar->codec_id, data);
+  if (cue.text.empty() || cue.text.size() > bytes_left_) return;
+  bytes_left_ -= cue.text.size();
+  cue.start = std::max(0.0, file_.Seconds(packet.pts, *track->stream));
+  const double length = static_cast<double>(packet.duration) * av_q2d(track->stream->time_base);
+  cue.end = cue.start + std::clamp(length, 0.0, kSecondsMax);
+  track->cues.push_back(std::move(cue));
+}
+
+std::vector<Segment> FilmTexts::Finish() {
+  if (!tracks_.empty()) file_.ReadTextsToTheEnd();
   std::vector<Segment> out;
-  for (Track& track : tracks) {
+  for (Track& track : tracks_) {
     std::stable_sort(track.cues.begin(), track.cues.end(),
                      [](const Cue& a, const Cue& b) { return a.start < b.start; });
-    for (Segment& scene : SubtitleScenes(track.cues, options.passage_words_max)) {
-      out.push_back(std::move(scene));
-    }
+    for (Segment& scene : SubtitleScenes(track.cues, words_max_)) out.push_back(std::move(scene));
   }
   return out;
 }

@@ -9,9 +9,31 @@
 
 namespace msearch::media {
 
-// Passages with the times at which they are shown, of every track of file.texts(), one track after
-// the other; their indices count from 0. Reads the file to its end or its deadline. What can't be
-// read is left out.
-std::vector<Segment> ReadFilmTexts(AvFile& file, const PrepareOptions& options);
+// Gathers them while something else of the file is read, from its beginning, so that a large file
+// isn't read once more for them. What can't be read is left out.
+class FilmTexts {
+ public:
+  // `file` has to stay, and nobody else may listen to its texts.
+  FilmTexts(AvFile& file, const PrepareOptions& options);
+  ~FilmTexts();
+  FilmTexts(const FilmTexts&) = delete;
+  FilmTexts& operator=(const FilmTexts&) = delete;
+
+  // Reads what is left of the file. Passages with the times at which they are shown, of every track
+  // of file.texts(), one track after the other.
+  std::vector<Segment> Finish();
+
+ private:
+  struct Track {
+    const AVStream* stream;
+    std::vector<Cue> cues;
+  };
+  void Take(const AVPacket& packet);
+
+  AvFile& file_;
+  uint64_t bytes_left_;
+  const uint32_t words_max_;
+  std::vector<Track> tracks_;
+};
 
 }  // namespace msearch::media
