@@ -162,6 +162,15 @@ bool IsMp3(Head head) {
   return length > 0 && MpegAudioFrame(head, length) > 0;
 }
 
+// Behind something else, as recorders and broken downloads leave it; two frames by chance are rare.
+bool HoldsMp3(Head head) {
+  for (size_t at = 1; at + 4 <= head.size(); ++at) {
+    const size_t length = MpegAudioFrame(head, at);
+    if (length > 0 && MpegAudioFrame(head, at + length) > 0) return true;
+  }
+  return false;
+}
+
 size_t AdtsFrame(Head head, size_t at) {
   if (ByteAt(head, at) != 0xFF || (ByteAt(head, at + 1) & 0xF6) != 0xF0 || at + 6 > head.size()) {
     return 0;
@@ -343,6 +352,7 @@ constexpr TextKind kTextKinds[] = {
     {".tsv", {"text/tab-separated-values", MediaType::kDocument, Never, PrepareText}},
     {".json", {"application/json", MediaType::kDocument, Never, PrepareText}},
 };
+constexpr Decoder kNamedMp3 = SoundRow<kMp3>("audio/mpeg", Never);
 constexpr Decoder kHtml = {"text/html", MediaType::kDocument, Never, PrepareHtml};
 constexpr Decoder kText = {"text/plain", MediaType::kDocument, Never, PrepareText};
 
@@ -366,6 +376,7 @@ const Decoder* FindDecoder(std::string_view head, std::string_view name) {
   for (const TextKind& kind : kTextKinds) {
     if (kind.extension == extension) return &kind.decoder;
   }
+  if ((extension == ".mp3" || extension == ".mp2") && HoldsMp3(head)) return &kNamedMp3;
   if (BeginsHtml(head)) return &kHtml;
   if (TypeOfExtension(name).value_or(MediaType::kDocument) == MediaType::kDocument) return &kText;
   return nullptr;

@@ -422,6 +422,17 @@ INSTANTIATE_TEST_SUITE_P(
                     Encoding{"TwoChannels", "-ac 2 -c:a pcm_s24le", "wav"}),
     [](const auto& made) { return std::string(made.param.name); });
 
+TEST(Sounds, BehindABrokenBeginningAreHeardIfTheNameSaysSo) {
+  const std::string sound = std::string(2000, '\0') +
+                            MadeByFfmpeg("-f lavfi -i sine=d=12 -b:a 128k -id3v2_version 0", "mp3");
+  const auto prepared = PrepareBytes(sound, "track.mp3");
+  ASSERT_TRUE(prepared.ok()) << prepared.message();
+  EXPECT_EQ(prepared->mime, "audio/mpeg");
+  EXPECT_NEAR(prepared->duration, 12, 0.3);
+  EXPECT_FALSE(PrepareBytes(sound, "track.dat").ok());
+  EXPECT_FALSE(PrepareBytes(std::string(20000, '\x55'), "noise.mp3").ok());
+}
+
 TEST(Films, OfEveryContainerHaveShotsAndSound) {
   const std::string inputs =
       "-f lavfi -i testsrc=s=160x120:r=25:d=8 -f lavfi -i sine=440:r=44100:d=8 -shortest ";
