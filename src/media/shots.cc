@@ -36,9 +36,10 @@ constexpr double kCloseStretch = 0.25;  // stretches no longer than this need no
 constexpr double kShortStretch = 2;     // wherever a cut is in it, it is near
 constexpr size_t kSpikesMax = 12;       // of a stretch of kSpikesSeconds
 constexpr double kSpikesSeconds = 10;
-constexpr int kFramesHeld = 16;         // as many as the decoder can
-constexpr double kSameDistance = 0.03;  // of key frames, as a share
-constexpr double kFlash = 0.4;          // what is gone so soon is no shot
+constexpr double kSpikesTimesMax = 100;  // of a longer one so many times as much at most
+constexpr int kFramesHeld = 16;          // as many as the decoder can
+constexpr double kSameDistance = 0.03;   // of key frames, as a share
+constexpr double kFlash = 0.4;           // what is gone so soon is no shot
 // Frames that may be decoded to look closer: so many, and a share of the film's.
 constexpr size_t kCloserFrames = 300;
 constexpr size_t kCloserShare = 10;
@@ -255,7 +256,8 @@ class Finder {
     size_t spikes_max() const { return SpikesMax(length); }
   };
   static size_t SpikesMax(double length) {
-    return static_cast<size_t>(std::max(1.0, length / kSpikesSeconds) * kSpikesMax);
+    return static_cast<size_t>(std::clamp(length / kSpikesSeconds, 1.0, kSpikesTimesMax) *
+                               kSpikesMax);
   }
 
   Stretch StretchAt(size_t i) const {
@@ -607,9 +609,10 @@ class Finder {
     return true;
   }
 
+  // REQUIRES: `times` in order.
   static bool Has(const std::vector<double>& times, double time) {
-    return std::any_of(times.begin(), times.end(),
-                       [&](double other) { return std::abs(other - time) < 1e-3; });
+    const auto next = std::lower_bound(times.begin(), times.end(), time - 1e-3);
+    return next != times.end() && *next < time + 1e-3;
   }
 
   // Decodes from one key frame up to the end of the doubt, at most to the next key frame. What
