@@ -95,6 +95,8 @@ void Redis::Explain(const RedisEndpoint& endpoint, RedisReply* reply) const {
     why = "is still loading its data from disk";
   } else if (IsMoving(text)) {
     why = "its slot is on the way to another node of the cluster; what needs it waits for that";
+  } else if (begins("ERR max number of clients")) {
+    why = "serves as many clients as it may (maxclients)";
   } else if (begins("DENIED")) {
     why =
         "runs in protected mode and answers its own machine only; give it a password and set "
@@ -106,7 +108,8 @@ void Redis::Explain(const RedisEndpoint& endpoint, RedisReply* reply) const {
     return;
   }
   // The first word stays: it says what the error means.
-  const std::string word = IsMoving(text)   ? "TRYAGAIN"
+  const bool later = IsMoving(text) || begins("ERR max number of clients");
+  const std::string word = later            ? "TRYAGAIN"
                            : !begins("ERR") ? text.substr(0, text.find(' '))
                            : RedisError(*reply).code == Code::kPermission ? "NOPERM"
                                                                           : "ERR";
@@ -269,11 +272,12 @@ Result<std::unique_ptr<RedisConnection>> Redis::ConnectTo(RedisEndpoint endpoint
     if (options_.route_key.empty()) return connection;
     RedisReply probe =
         TRY(connection->Call(RedisCommand("EXISTS").Add(options_.route_key), deadline));
+    // One whose keys are on their way is still the one to ask.
+    if (probe.is_error() && IsMoving(probe.text)) return connection;
     Explain(endpoint, &probe);
     const auto moved = RedirectOf(probe, "MOVED ", endpoint);
     if (!moved) {
-      // One whose keys are on their way is still the one to ask.
-      if (probe.is_error() && !probe.text.starts_with("TRYAGAIN")) return RedisError(probe);
+      if (probe.is_error()) return RedisError(probe);
       return connection;
     }
     endpoint = *moved;

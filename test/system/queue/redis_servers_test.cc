@@ -354,6 +354,15 @@ TEST_F(RedisServers, ServerThatTakesNothingNowIsNamedWithTheReason) {
   server.Call({"REPLICAOF", "127.0.0.1", std::to_string(test::FreePort())});
   const auto degraded = queue->Enqueue(MakeTask());
   ASSERT_FALSE(degraded.ok());
+// What opening a queue says; it names the server in any case.
+std::string RefusalOf(const RedisQueueOptions& options) {
+  const auto queue = OpenRedisQueue(options);
+  if (queue.ok()) return "opened";
+  EXPECT_THAT(queue.message(),
+              HasSubstr("redis 127.0.0.1:" + std::to_string(options.server.port) + ": "));
+  return queue.message();
+}
+
   EXPECT_EQ(degraded.code(), Code::kUnavailable);
   EXPECT_THAT(degraded.message(), testing::AllOf(HasSubstr(where), HasSubstr("read-only replica")));
   server.Call({"REPLICAOF", "NO", "ONE"});
@@ -371,6 +380,10 @@ TEST_F(RedisServers, HealthTellsOfPersistenceAndClock) {
   EXPECT_LT(std::abs(health->clock_ahead_ms), 60000);
   server.Call({"CONFIG", "SET", "appendonly", "yes"});
   EXPECT_THAT(CheckRedis(**redis)->warnings, IsEmpty());
+  // Last, because nobody else gets in from then on.
+  server.Call({"CONFIG", "SET", "maxclients", "1"});
+  EXPECT_THAT(RefusalOf(OptionsFor(server)),
+              testing::AllOf(HasSubstr(where), HasSubstr("maxclients")));
 }
 
 TEST_F(RedisServers, UsersAndPasswordsAreChecked) {
@@ -381,15 +394,6 @@ TEST_F(RedisServers, UsersAndPasswordsAreChecked) {
   EXPECT_EQ(OpenRedisQueue(options).code(), Code::kPermission);
   options.server.password = "secret";
   EXPECT_TRUE(OpenRedisQueue(options).ok());
-}
-
-// What opening a queue says; it names the server in any case.
-std::string RefusalOf(const RedisQueueOptions& options) {
-  const auto queue = OpenRedisQueue(options);
-  if (queue.ok()) return "opened";
-  EXPECT_THAT(queue.message(),
-              HasSubstr("redis 127.0.0.1:" + std::to_string(options.server.port) + ": "));
-  return queue.message();
 }
 
 TEST_F(RedisServers, RefusalsNameTheServerAndTheSettingToChange) {
