@@ -36,6 +36,7 @@ Result<std::pair<catalog::FileId, int64_t>> FileAndVersion(const net::Request& r
 Result<Json> Hello(const Context& context) {
   const ingest::ModelState models = context.library->Models();
   return Json{{"version", context.version},
+              {"library", TRY(context.catalog->GetSetting("library.id")).value_or("")},
               {"preparation", ingest::kPreparation},
               {"blobs_in_redis", context.blobs_in_redis},
               {"device", context.device},

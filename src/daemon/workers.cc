@@ -16,6 +16,7 @@
 #include "compute/fetched_media.h"
 #include "compute/media_cache.h"
 #include "daemon/asking.h"
+#include "daemon/library_guard.h"
 #include "daemon/machine_queue.h"
 #include "daemon/process.h"
 #include "daemon/readers.h"
@@ -130,20 +131,29 @@ struct Sources {
   std::shared_ptr<storage::BlobStore> blobs;
   std::shared_ptr<ingest::MediaAccess> media;
   std::shared_ptr<compute::MediaCache> cache;  // with `link`
+  std::shared_ptr<LibraryGuard> guard;         // null: nothing to be on guard for
   ingest::ContentKnown known;
   std::string model;   // that the controller embeds with, as it said when met; empty: not asked
   std::string device;  // that it wants embedding to be done on; empty: any
 
   bool BesideController() const { return link == nullptr; }
   bool Away() const { return link != nullptr && link->away(); }
-  bool Reachable() const { return link == nullptr || link->Reachable(); }
+  bool Reachable() const {
+    return link == nullptr || ((guard == nullptr || guard->Ready()) && link->Reachable());
+  }
   // For those who fetch media: why this machine can't take any now.
   std::string MediaProblem() const { return cache == nullptr ? "" : cache->problem(); }
   bool GetsMedia() const { return MediaProblem().empty() && Reachable(); }
   bool CantFetch() const { return Away() || !MediaProblem().empty(); }
   // For the heartbeat's "lacks".
   Json LackOfMedia() const { return {{"name", "media"}, {"problem", MediaProblem()}}; }
-  Json LackOfController() const { return {{"name", "controller"}, {"problem", link->problem()}}; }
+  std::string ControllersProblem() const {
+    const std::string problem = guard == nullptr ? "" : guard->problem();
+    return !problem.empty() || link == nullptr ? problem : link->problem();
+  }
+  Json LackOfController() const {
+    return {{"name", "controller"}, {"problem", ControllersProblem()}};
+  }
 };
 
 // Connects, and gives what the controller says of itself. One that isn't there yet is waited for.
@@ -177,6 +187,46 @@ Result<Json> Meet(const RoleProcess& process, const std::stop_token& stop,
   }
 }
 
+// Of a controller that says which library it has. Where the queue is another one's people have to
+// change something, unless a controller is just taking it over, which the other's claim keeps it
+// from.
+Result<std::shared_ptr<LibraryGuard>> MeetQueue(const Settings& settings, const Json& hello,
+                                                const std::stop_token& stop) {
+  constexpr std::chrono::seconds kTakeOver{20};
+  const auto redis = RedisOptions(settings);
+  const std::string library = GetString(hello, "library").value_or("");
+  if (!redis || library.empty()) return std::shared_ptr<LibraryGuard>();
+  storage::RedisOptions server = redis->server;
+  server.route_key = redis->prefix + "queue:meta";
+  auto guard =
+      std::make_shared<LibraryGuard>(TRY(storage::Redis::Make(server)), redis->prefix, library);
+  const SteadyTime until = std::chrono::steady_clock::now() + kTakeOver;
+  for (bool told = false; !guard->Ours(); told = true) {
+    if (stop.stop_requested() || std::chrono::steady_clock::now() > until) {
+      return Error{Code::kInvalid, guard->problem()};
+    }
+    if (!told) LOG_WARNING("{}; waiting for that", guard->problem());
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any().wait_for(lock, stop, std::chrono::seconds(1),
+                                           [] { return false; });
+  }
+  return guard;
+}
+
+// Gives tasks of another library back, which may have taken the queue over meanwhile.
+queue::BatchHandler OfOurLibrary(std::shared_ptr<LibraryGuard> guard, queue::BatchHandler handler) {
+  if (guard == nullptr) return handler;
+  return [guard = std::move(guard), handler = std::move(handler)](
+             std::span<const std::unique_ptr<queue::TaskContext>> tasks) {
+    if (guard->Ours()) return handler(tasks);
+    LOG_WARNING("{}; {} tasks are given back", guard->problem(), tasks.size());
+    std::vector<queue::Outcome> outcomes(tasks.size());
+    for (queue::Outcome& outcome : outcomes) outcome.release = true;
+    return outcomes;
+  };
+}
+
 // The controller makes it when it starts for the first time, which may be at the same moment.
 Result<> AwaitCatalog(const std::string& path, const std::stop_token& stop) {
   const SteadyTime until = std::chrono::steady_clock::now() + kCatalogWait;
@@ -201,6 +251,7 @@ Result<Sources> OpenSources(const RoleProcess& process, const std::stop_token& s
   Sources sources;
   if (!settings.Text("compute.controller").empty()) {
     const Json hello = TRY(Meet(process, stop, &sources.link));
+    sources.guard = TRY(MeetQueue(settings, hello, stop));
     sources.blobs = compute::OpenControllerBlobs(sources.link);
     sources.model = GetString(hello, "model").value_or("");
     sources.device = GetString(hello, "device").value_or("");
@@ -454,14 +505,16 @@ int RunTaskWorker(const RoleProcess& process, StopSignals& signals) {
   worker.spool_directory = SpoolOf(process);
   worker.batch_max = 4;
   worker.lease_duration = LeaseDuration(process);
-  worker.handlers["prepare"] = ingest::ReleasedWhile(
-      [&] { return sources.CantFetch(); },
-      ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options));
+  worker.handlers["prepare"] = OfOurLibrary(
+      sources.guard,
+      ingest::ReleasedWhile(
+          [&] { return sources.CantFetch(); },
+          ingest::PrepareHandler(sources.blobs, codec, sources.media, sources.known, options)));
   worker.ready = [&] { return sources.GetsMedia(); };
   worker.detail = [&sources, formats = options.reach.formats] {
     Json detail = Json::object();
     if (formats) detail["formats"] = *formats;
-    if (sources.Away()) detail["lacks"] = sources.LackOfController();
+    if (!sources.ControllersProblem().empty()) detail["lacks"] = sources.LackOfController();
     if (!sources.MediaProblem().empty()) detail["lacks"] = sources.LackOfMedia();
     return detail;
   };
@@ -526,9 +579,10 @@ void RunReader(const RoleProcess& process, queue::TaskQueue& queue, const Source
     if (!sources.MediaProblem().empty()) all.push_back(sources.LackOfMedia());
     return all.empty() ? Json::object() : Json{{"lacks", all}};
   };
-  worker.handlers["read"] = ingest::ReleasedWhile(
-      [&] { return sources.CantFetch(); },
-      ingest::ReadHandler(sources.blobs, codec, readers, sources.media, options));
+  worker.handlers["read"] = OfOurLibrary(
+      sources.guard, ingest::ReleasedWhile([&] { return sources.CantFetch(); },
+                                           ingest::ReadHandler(sources.blobs, codec, readers,
+                                                               sources.media, options)));
   worker.ready = [&] { return sources.GetsMedia(); };
   worker.idle = [&] {
     for (const auto& [name, reader] : readers) reader->UnloadIfIdle();
@@ -590,17 +644,18 @@ int RunEmbeddingWorker(const RoleProcess& process, StopSignals& signals) {
   worker.batch_max = static_cast<size_t>(settings.Integer("processes.embedding_worker.batch_size"));
   worker.lease_duration = LeaseDuration(process);
   const auto away = [&] { return sources.Away(); };
-  worker.handlers["embed"] =
-      ingest::ReleasedWhile(away, ingest::EmbedHandler(sources.blobs, model, sources.known));
-  worker.handlers["embed_texts"] =
-      ingest::ReleasedWhile(away, ingest::EmbedTextsHandler(sources.blobs, model));
+  worker.handlers["embed"] = OfOurLibrary(
+      sources.guard,
+      ingest::ReleasedWhile(away, ingest::EmbedHandler(sources.blobs, model, sources.known)));
+  worker.handlers["embed_texts"] = OfOurLibrary(
+      sources.guard, ingest::ReleasedWhile(away, ingest::EmbedTextsHandler(sources.blobs, model)));
   worker.ready = [&] { return sources.Reachable() && model->Ready(); };
   InstalledModels installed(packs);
   worker.detail = [&] {
     Json detail = model->Describe();
     detail["device_requested"] = load.device;
     detail["models"] = installed.List();
-    if (sources.Away()) detail["lacks"] = sources.LackOfController();
+    if (!sources.ControllersProblem().empty()) detail["lacks"] = sources.LackOfController();
     return detail;
   };
   worker.idle = [&] { model->UnloadIfIdle(); };

@@ -38,6 +38,13 @@ std::optional<bool> SavesSnapshots(storage::Redis& redis) {
 
 }  // namespace
 
+Result<QueueLibrary> LibraryOf(storage::Redis& redis, const std::string& prefix) {
+  const RedisReply reply =
+      TRY(redis.Ask(RedisCommand("HMGET").Add(prefix + "queue:library").Add("id").Add("place")));
+  if (reply.items.size() != 2) return Error{Code::kCorrupt, "redis: an answer that makes no sense"};
+  return QueueLibrary{reply.items[0].text, reply.items[1].text};
+}
+
 Result<> CheckRights(storage::Redis& redis, const std::string& prefix) {
   // Channels that nobody listens to.
   const std::string hand = prefix + "queue:hand:0";

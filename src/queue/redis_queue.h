@@ -58,6 +58,8 @@ struct RedisHealth {
   bool cluster = false;   // one of its nodes
 };
 Result<RedisHealth> CheckRedis(storage::Redis& redis);
+// Whose queue it is; an empty id when it is nobody's.
+Result<QueueLibrary> LibraryOf(storage::Redis& redis, const std::string& prefix);
 // Whether our user may do what the functions do besides reading and writing keys, which would else
 // come to light in the middle of the work. kPermission says what is missing.
 Result<> CheckRights(storage::Redis& redis, const std::string& prefix);

@@ -612,6 +612,50 @@ TEST(PausedQueue, StaysPausedWhenTheQueueLosesItsStateOrItsPlace) {
   EXPECT_TRUE(Eventually([&] { return !paused() && !paused_there(); })) << server.log();
 }
 
+TEST(ComputeServer, TakesNoTasksOfAnotherLibraryThanItsControllers) {
+  if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
+  const RedisServer redis;
+  const TemporaryDirectory folder;
+  const std::string config = WithoutReading(ConfigFile(folder, "127.0.0.1", redis.port()));
+  // Two libraries whose files have the same numbers, the first with its tasks in Redis.
+  Server one({"--config", config, "--token", "secret"}, "builtin", "controller");
+  Server other({"--token", "secret"}, "builtin", "controller");
+  WritePictures(one.files(), 0, 6);
+  WritePictures(other.files(), 100, 6);
+  for (Server* server : {&one, &other}) {
+    ASSERT_TRUE(server->Start()) << server->log();
+    server->AddRoot();
+    ASSERT_TRUE(Eventually([&] { return Count(*server, "pending") == 6; })) << server->log();
+  }
+  const auto compute = [&](const std::string& data, const Server& controller) {
+    return std::vector<std::string>{"msearch",
+                                    "run",
+                                    "compute",
+                                    "--config",
+                                    config,
+                                    "--data",
+                                    folder.path() + data,
+                                    "--controller",
+                                    controller.url(),
+                                    "--token",
+                                    "secret",
+                                    "--workers",
+                                    "1"};
+  };
+  const Background wrong(compute("/wrong", other));
+  ASSERT_TRUE(Eventually([&] {
+    return wrong.log().find("that of another library") != std::string::npos;
+  })) << wrong.log();
+  EXPECT_THAT(wrong.log(), HasSubstr(one.data()));
+  EXPECT_EQ(Count(one, "pending"), 6);
+  EXPECT_EQ(Count(one, "failed"), 0);
+
+  const Background right(compute("/right", one));
+  ASSERT_TRUE(one.AwaitIdle()) << one.log() << right.log();
+  EXPECT_EQ(Count(one, "indexed"), 6);
+  EXPECT_EQ(Count(one, "failed"), 0);
+}
+
 TEST(ComputeServer, WithoutRoomForMediaTakesNothingSaysSoAndLosesNothing) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
   const Machine machine;

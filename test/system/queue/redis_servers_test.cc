@@ -306,6 +306,19 @@ TEST_F(RedisServers, QueueBelongsToOneLibraryAtATime) {
   EXPECT_EQ(two->Get(id)->status, Status::kStarted);
 }
 
+TEST_F(RedisServers, WhoseQueueItIsCanBeAsked) {
+  RedisServer server;
+  RedisQueueOptions options = OptionsFor(server);
+  const auto redis = storage::Redis::Make(options.server);
+  ASSERT_TRUE(redis.ok());
+  EXPECT_EQ(LibraryOf(**redis, "")->id, "");
+  options.library = {"one", "/data on host"};
+  const auto queue = Open(options);
+  ASSERT_TRUE(queue->StateId().ok());
+  EXPECT_EQ(LibraryOf(**redis, "")->id, "one");
+  EXPECT_EQ(LibraryOf(**redis, "")->place, "/data on host");
+}
+
 TEST_F(RedisServers, LibraryThatIsClosedGivesItsQueueBack) {
   RedisServer server;
   RedisQueueOptions options = OptionsFor(server);
@@ -341,6 +354,15 @@ TEST_F(RedisServers, FullServerTakesNoTasksButLetsThemEnd) {
   EXPECT_EQ(queue->Get(id)->status, Status::kFinished);
 }
 
+// What opening a queue says; it names the server in any case.
+std::string RefusalOf(const RedisQueueOptions& options) {
+  const auto queue = OpenRedisQueue(options);
+  if (queue.ok()) return "opened";
+  EXPECT_THAT(queue.message(),
+              HasSubstr("redis 127.0.0.1:" + std::to_string(options.server.port) + ": "));
+  return queue.message();
+}
+
 TEST_F(RedisServers, ServerThatTakesNothingNowIsNamedWithTheReason) {
   RedisServer server;
   const auto queue = Open(OptionsFor(server));
@@ -354,19 +376,14 @@ TEST_F(RedisServers, ServerThatTakesNothingNowIsNamedWithTheReason) {
   server.Call({"REPLICAOF", "127.0.0.1", std::to_string(test::FreePort())});
   const auto degraded = queue->Enqueue(MakeTask());
   ASSERT_FALSE(degraded.ok());
-// What opening a queue says; it names the server in any case.
-std::string RefusalOf(const RedisQueueOptions& options) {
-  const auto queue = OpenRedisQueue(options);
-  if (queue.ok()) return "opened";
-  EXPECT_THAT(queue.message(),
-              HasSubstr("redis 127.0.0.1:" + std::to_string(options.server.port) + ": "));
-  return queue.message();
-}
-
   EXPECT_EQ(degraded.code(), Code::kUnavailable);
   EXPECT_THAT(degraded.message(), testing::AllOf(HasSubstr(where), HasSubstr("read-only replica")));
   server.Call({"REPLICAOF", "NO", "ONE"});
   EXPECT_TRUE(queue->Enqueue(MakeTask()).ok());
+  // Last, because nobody else gets in from then on.
+  server.Call({"CONFIG", "SET", "maxclients", "1"});
+  EXPECT_THAT(RefusalOf(OptionsFor(server)),
+              testing::AllOf(HasSubstr(where), HasSubstr("maxclients")));
 }
 
 TEST_F(RedisServers, HealthTellsOfPersistenceAndClock) {
@@ -380,10 +397,6 @@ TEST_F(RedisServers, HealthTellsOfPersistenceAndClock) {
   EXPECT_LT(std::abs(health->clock_ahead_ms), 60000);
   server.Call({"CONFIG", "SET", "appendonly", "yes"});
   EXPECT_THAT(CheckRedis(**redis)->warnings, IsEmpty());
-  // Last, because nobody else gets in from then on.
-  server.Call({"CONFIG", "SET", "maxclients", "1"});
-  EXPECT_THAT(RefusalOf(OptionsFor(server)),
-              testing::AllOf(HasSubstr(where), HasSubstr("maxclients")));
 }
 
 TEST_F(RedisServers, UsersAndPasswordsAreChecked) {
