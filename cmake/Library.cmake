@@ -21,10 +21,11 @@ function(msearch_library NAME)
   endif()
 endfunction()
 
-# msearch_test(NAME SOURCES files... LINK targets...): a GoogleTest program, each of its tests
-# known to CTest by its own name.
+# msearch_test(NAME SOURCES files... LINK targets... [LOCKED pattern LOCK name]): a GoogleTest
+# program, each of its tests known to CTest by its own name. Those that the pattern names run
+# while nothing else runs that has the lock of that name.
 function(msearch_test NAME)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;LOCKED;LOCK" "SOURCES;LINK" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
@@ -37,7 +38,15 @@ function(msearch_test NAME)
                                              MSEARCH_BINARY_DIR="${CMAKE_BINARY_DIR}")
   target_link_libraries(${NAME} PRIVATE ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   msearch_warnings(${NAME})
-  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  if(NOT ARG_LOCKED)
+    gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+    return()
+  endif()
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST TEST_FILTER "-${ARG_LOCKED}"
+                       PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST TEST_FILTER "${ARG_LOCKED}"
+                       TEST_LIST ${NAME}_LOCKED_TESTS
+                       PROPERTIES TIMEOUT ${ARG_TIMEOUT} RESOURCE_LOCK ${ARG_LOCK})
 endfunction()
 
 function(msearch_warnings NAME)

@@ -136,7 +136,7 @@ class Machine {
   bool ok_ = false;
 };
 
-TEST(ComputeServer, WorksOnAMachineThatSharesNoPath) {
+TEST(Machines, ThatShareNoPathWorkTogether) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
   const Machine machine;
   if (!machine.ok()) GTEST_SKIP() << "no network namespaces here (root and iproute2 are needed)";
@@ -190,7 +190,7 @@ std::vector<std::string> ComputeOn(const Machine& machine, const std::string& co
           server.url(), "--token",  "secret", "--workers",    "1"};
 }
 
-TEST(ComputeServer, TwoMachinesShareTheWorkAndOneTakesOverWhenTheOtherDies) {
+TEST(Machines, ShareTheWorkAndOneTakesOverWhenTheOtherDies) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
   const Machine first(0);
   const Machine second(1);
@@ -656,7 +656,7 @@ TEST(ComputeServer, TakesNoTasksOfAnotherLibraryThanItsControllers) {
   EXPECT_EQ(Count(one, "failed"), 0);
 }
 
-TEST(ComputeServer, WithoutRoomForMediaTakesNothingSaysSoAndLosesNothing) {
+TEST(Machines, WithoutRoomForMediaTakeNothingSaySoAndLoseNothing) {
   if (!RedisServer::Available()) GTEST_SKIP() << "no redis-server on this machine";
   const Machine machine;
   if (!machine.ok()) GTEST_SKIP() << "no network namespaces here (root and iproute2 are needed)";
