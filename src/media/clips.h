@@ -44,8 +44,8 @@ struct ClipsOptions {
   size_t waiting_max = 16;  // clips that nobody has begun to make
   size_t kept_max = 8;      // that are done, to be read again, in part or whole
   uint64_t kept_bytes_max = uint64_t{2} << 30;
-  // A clip that takes longer is given while it is made. Players can't go forth and back in one until
-  // they get it anew, when it is there.
+  // A clip that takes longer is given while it is made. Players can't go forth and back in one
+  // until they get it anew, when it is there.
   Milliseconds patience{1000};
   Milliseconds child_idle_max{30000};  // then it ends
 };
