@@ -104,7 +104,22 @@ TEST(ModelHolder, KeepsAModelThatWorkedJustNow) {
   EXPECT_EQ(loads, 1);
 }
 
-// Takes what fits, and then nothing more.
+// What becomes of a parcel by the plain model.
+std::vector<queue::Outcome> Embedded(std::shared_ptr<storage::BlobStore> blobs,
+                                     const Parcel& parcel) {
+  queue::Lease lease;
+  lease.task.payload = parcel.ToJson();
+  const auto holder = std::make_shared<ModelHolder>(
+      [](const std::string&) -> Result<std::unique_ptr<embedding::Embedder>> {
+        return std::unique_ptr<embedding::Embedder>(std::make_unique<PlainEmbedder>());
+      },
+      Milliseconds(1000));
+  std::vector<std::unique_ptr<queue::TaskContext>> tasks;
+  tasks.push_back(std::make_unique<OneTask>(lease));
+  return EmbedHandler(std::move(blobs), holder)(tasks);
+}
+
+// Has no room for anything.
 class FullStore final : public storage::BlobStore {
  public:
   explicit FullStore(std::shared_ptr<storage::BlobStore> behind) : behind_(std::move(behind)) {}
@@ -138,16 +153,7 @@ TEST(EmbedHandler, GivesBackWhatThereIsNoRoomForAndKeepsItsInputs) {
   parcel.hash = Sha256("a");
   parcel.document = blobs->Put(EncodePrepared(prepared)).value();
   parcel.pixels = blobs->Put(prepared.pixels[0]).value();
-  queue::Lease lease;
-  lease.task.payload = parcel.ToJson();
-  const auto holder = std::make_shared<ModelHolder>(
-      [](const std::string&) -> Result<std::unique_ptr<embedding::Embedder>> {
-        return std::unique_ptr<embedding::Embedder>(std::make_unique<PlainEmbedder>());
-      },
-      Milliseconds(1000));
-  std::vector<std::unique_ptr<queue::TaskContext>> tasks;
-  tasks.push_back(std::make_unique<OneTask>(lease));
-  const auto outcomes = EmbedHandler(std::make_shared<FullStore>(blobs), holder)(tasks);
+  const auto outcomes = Embedded(std::make_shared<FullStore>(blobs), parcel);
   ASSERT_EQ(outcomes.size(), 1U);
   EXPECT_TRUE(outcomes[0].release);
   EXPECT_GT(outcomes[0].delay.count(), 0);
@@ -178,17 +184,7 @@ TEST(EmbedHandler, GivesEachPageOfADocumentTheVectorsOfItsTextOrPicture) {
   parcel.hash = Sha256("a");
   parcel.document = blobs->Put(EncodePrepared(prepared)).value();
   parcel.pixels = blobs->Put(prepared.pixels[0] + prepared.pixels[1]).value();
-  queue::Lease lease;
-  lease.task.payload = parcel.ToJson();
-
-  const auto holder = std::make_shared<ModelHolder>(
-      [](const std::string&) -> Result<std::unique_ptr<embedding::Embedder>> {
-        return std::unique_ptr<embedding::Embedder>(std::make_unique<PlainEmbedder>());
-      },
-      Milliseconds(1000));
-  std::vector<std::unique_ptr<queue::TaskContext>> tasks;
-  tasks.push_back(std::make_unique<OneTask>(lease));
-  const std::vector<queue::Outcome> outcomes = EmbedHandler(blobs, holder)(tasks);
+  const std::vector<queue::Outcome> outcomes = Embedded(blobs, parcel);
   ASSERT_EQ(outcomes.size(), 1U);
   ASSERT_TRUE(outcomes[0].status.ok()) << outcomes[0].status.message();
   ASSERT_EQ(outcomes[0].follow_ups.size(), 1U);
