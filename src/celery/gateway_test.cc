@@ -9,11 +9,13 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "support/eventually.h"
 #include "support/redis_server.h"
 
 namespace msearch::celery {
 namespace {
 
+using test::Eventually;
 using test::RedisServer;
 using testing::HasSubstr;
 
@@ -61,15 +63,6 @@ std::string Sent(const std::string& id) {
                    {"content-type", "application/json"},
                    {"headers", {{"id", id}, {"task", "worker.generate_embeddings_task"}}},
                    {"properties", {{"body_encoding", "base64"}}}});
-}
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > give_up) return false;
-    std::this_thread::sleep_for(Milliseconds(5));
-  }
-  return true;
 }
 
 class CeleryGateway : public testing::Test {

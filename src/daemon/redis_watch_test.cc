@@ -6,22 +6,15 @@
 #include <functional>
 
 #include "base/strings.h"
+#include "support/eventually.h"
 #include "support/redis_server.h"
 
 namespace msearch::daemon {
 namespace {
 
+using test::Eventually;
 using test::RedisServer;
 using testing::HasSubstr;
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (std::chrono::steady_clock::now() < end) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(Milliseconds(20));
-  }
-  return condition();
-}
 
 std::shared_ptr<storage::Redis> ClientOf(const RedisServer& server) {
   storage::RedisOptions options;

@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "queue/redis_queue.h"
 #include "queue/worker.h"
+#include "support/eventually.h"
 #include "support/manual_clock.h"
 #include "support/redis_server.h"
 
@@ -22,6 +23,7 @@ namespace msearch::queue {
 namespace {
 
 using std::chrono::steady_clock;
+using test::Eventually;
 using test::RedisServer;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -63,15 +65,6 @@ Result<> Finish(TaskQueue& queue, const Lease& lease) {
   auto answers = queue.Complete(std::span(&completion, 1));
   if (!answers.ok()) return answers.error();
   return (*answers)[0];
-}
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = steady_clock::now() + kDeadline;
-  while (!condition()) {
-    if (steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(Milliseconds(5));
-  }
-  return true;
 }
 
 // A worker as the program has it, that counts how often it did what.
